@@ -1,0 +1,96 @@
+"""What the environment may decide, read in one place.
+
+Belongs here: the variables, their defaults and their validation. Does not belong here: anything that
+acts on them. Everything else in the package is given a `Settings` and never looks at `os.environ`, so
+that a test can call it with the settings it wants.
+"""
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Self
+from urllib.parse import urlsplit
+
+_PROJECT_ROOT = Path(__file__).resolve().parent.parent
+_PERIOD = re.compile(r"[0-9]{4}-(0[1-9]|1[0-2])")
+_CURRENCY = re.compile(r"[A-Z]{3}")
+
+
+class SettingsError(ValueError):
+    """An environment variable holds something unusable; the message names it, its value and the fix."""
+
+    def __init__(self, variable: str, value: str, fix: str) -> None:
+        super().__init__(f"{variable} is {value!r}: {fix}")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The decisions of one installation.
+
+    `database_url` stays out of the repr: it may hold a password, and reprs end in logs.
+    """
+
+    database_url: str | None = field(default=None, repr=False)
+    home: Path = _PROJECT_ROOT / ".ledger"
+    first_period: str = "2024-01"
+    rule_set: str = "combined"
+    currency: str | None = None
+
+    @classmethod
+    def from_environment(cls, environ: Mapping[str, str] = os.environ) -> Self:
+        """Read the LEDGER_* variables; one that is empty counts as unset.
+
+        Raises SettingsError for a value that cannot be used, before anything has been started with it.
+        """
+        given = {name: text for name in environ if name.startswith("LEDGER_") if (text := environ[name].strip())}
+        return cls(
+            database_url=_database_url(given),
+            home=_home(given),
+            first_period=_first_period(given),
+            rule_set=given.get("LEDGER_RULE_SET", cls.rule_set),
+            currency=_currency(given),
+        )
+
+    @property
+    def project_root(self) -> Path:
+        """The directory that holds sql/, dagster.yaml and workspace.yaml."""
+        return _PROJECT_ROOT
+
+
+def _home(given: Mapping[str, str]) -> Path:
+    """A relative home hangs on the project, not on whatever directory a process happens to run in."""
+    return _PROJECT_ROOT / Path(given.get("LEDGER_HOME", ".ledger")).expanduser()
+
+
+def _first_period(given: Mapping[str, str]) -> str:
+    value = given.get("LEDGER_FIRST_PERIOD", Settings.first_period)
+    if not _PERIOD.fullmatch(value):
+        raise SettingsError("LEDGER_FIRST_PERIOD", value, "write a month as YYYY-MM, for example 2024-01")
+    return value
+
+
+def _currency(given: Mapping[str, str]) -> str | None:
+    value = given.get("LEDGER_CURRENCY")
+    if value is not None and not _CURRENCY.fullmatch(value):
+        raise SettingsError("LEDGER_CURRENCY", value, "write the three capital letters of ISO 4217, for example IDR")
+    return value
+
+
+def _database_url(given: Mapping[str, str]) -> str | None:
+    value = given.get("LEDGER_DATABASE_URL")
+    if value is None:
+        return None
+    fix = "write postgresql://USER:PASSWORD@HOST:PORT/DATABASE, or unset it to use the embedded server"
+    if not value.startswith(("postgresql://", "postgres://")):
+        raise SettingsError("LEDGER_DATABASE_URL", _shown(value), f"it is not the URL of a PostgreSQL database; {fix}")
+    if not urlsplit(value).path.strip("/"):
+        raise SettingsError("LEDGER_DATABASE_URL", _shown(value), f"it names no database; {fix}")
+    return value
+
+
+def _shown(url: str) -> str:
+    """What an error may quote of a URL: never the credentials, nor the query, which may carry them too."""
+    scheme, separator, rest = url.partition("://")
+    return f"{scheme}://{rest.rpartition('@')[2].partition('?')[0]}" if separator else "(not shown)"

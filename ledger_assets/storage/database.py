@@ -1,0 +1,155 @@
+"""Where the databases are and how to get into them: URLs, connections, statements.
+
+The ledger and Dagster's own storage are two databases on one server. On the embedded server they are
+called `ledger` and `dagster`; on a user's own server the ledger lives in the database of his URL and
+Dagster in `<that name>_dagster`.
+"""
+
+from functools import cache
+from pathlib import Path
+from typing import Final, LiteralString
+from urllib.parse import quote, urlsplit
+
+import psycopg
+from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict
+from tenacity import retry, retry_if_exception, stop_after_attempt, wait_exponential_jitter
+
+from ledger_assets.settings import Settings
+from ledger_assets.storage.server import EmbeddedServer
+
+OLDEST_SERVER: Final = 15
+_STATEMENTS = Path(__file__).resolve().parents[2] / "sql"
+_CREATION_LOCK = 0x1ED6E5  # an advisory lock: any number that is always the same
+
+
+class DatabaseError(RuntimeError):
+    """A database cannot be reached or prepared; the message says what to do about it."""
+
+
+def server_url(settings: Settings) -> str:
+    """The user's URL as given, or that of the embedded server, which is started if need be."""
+    return settings.database_url or EmbeddedServer(settings.home).ensure_running()
+
+
+def ledger_url(settings: Settings) -> str:
+    """The URL of the database of the ledger."""
+    return settings.database_url or _with_database(server_url(settings), "ledger")
+
+
+def dagster_url(settings: Settings) -> str:
+    """The URL of the database that holds Dagster's runs, events and schedules."""
+    if settings.database_url:
+        return _with_database(settings.database_url, f"{database_name(settings.database_url)}_dagster")
+    return _with_database(server_url(settings), "dagster")
+
+
+def ensure_databases(settings: Settings) -> None:
+    """Create the two databases where they are missing; safe in any number of processes at once.
+
+    Collation C on both kinds of server: the order of accounts is that of their codes everywhere, and
+    text indexes build in two thirds of the time. Raises DatabaseError when the server is too old or
+    the user may not create databases.
+    """
+    wanted = [database_name(url) for url in (ledger_url(settings), dagster_url(settings))]
+    with _connect_to_any_database(server_url(settings)) as connection:
+        release = connection.info.server_version // 10_000
+        if release < OLDEST_SERVER:
+            raise DatabaseError(
+                f"LEDGER_DATABASE_URL leads to PostgreSQL {release}: version {OLDEST_SERVER} or newer is needed"
+            )
+        connection.execute("SELECT pg_advisory_lock(%s)", [_CREATION_LOCK])
+        rows = connection.execute("SELECT datname FROM pg_database WHERE datname = ANY(%s)", [wanted])
+        present = {name for (name,) in rows}
+        for name in wanted:
+            if name not in present:
+                _create_database(connection, name)
+
+
+def database_name(url: str) -> str:
+    """The database that a URL leads to."""
+    return str(conninfo_to_dict(url)["dbname"])
+
+
+def sqlalchemy_url(url: str) -> str:
+    """The URL for SQLAlchemy, with the driver spelled out.
+
+    SQLAlchemy 2.1 takes a bare postgresql:// for psycopg 3, with which dagster-postgres does not work.
+    """
+    return f"postgresql+psycopg2://{url.partition('://')[2]}"
+
+
+def connect(url: str, *, autocommit: bool = False, application_name: str = "ledger-assets") -> psycopg.Connection:
+    """Open a connection; a server that is restarting or out of reach is tried five times, over some seconds.
+
+    What the server refuses for good (the password, the database) is raised at once, as psycopg raises it.
+    """
+    return _connect(url, autocommit=autocommit, application_name=application_name)
+
+
+@cache
+def statement(name: str) -> LiteralString:
+    """The text of `sql/<name>.sql`, for example statement("ledger/post_batch").
+
+    Literal, because the files are part of the program: nothing from outside gets into them.
+    Raises FileNotFoundError naming the file and its neighbours.
+    """
+    path = _STATEMENTS / f"{name}.sql"
+    if not path.is_file():
+        neighbours = sorted(other.stem for other in path.parent.glob("*.sql"))
+        raise FileNotFoundError(f"no statement {name!r}: {path} is missing; in its folder are {neighbours}")
+    return path.read_text(encoding="utf-8")
+
+
+def _with_database(url: str, database: str) -> str:
+    """The same server, user and options with another database; one given as ?dbname= goes."""
+    parts = urlsplit(url)
+    options = "&".join(option for option in parts.query.split("&") if not option.startswith("dbname="))
+    return parts._replace(path=f"/{quote(database, safe='')}", query=options).geturl()
+
+
+def _may_pass(fault: BaseException) -> bool:
+    """Whether trying again can help: the server could not be reached, or is starting, stopping or full.
+
+    A refused connection carries no SQLSTATE, hence the texts: in a language not listed here a final
+    refusal is merely tried again before it is raised.
+    """
+    final = ("does not exist", "authentication failed", "no pg_hba.conf entry", "permission denied", "not permitted")
+    return isinstance(fault, psycopg.OperationalError) and not any(text in str(fault) for text in final)
+
+
+@retry(
+    retry=retry_if_exception(_may_pass),
+    stop=stop_after_attempt(5),
+    wait=wait_exponential_jitter(initial=0.2, max=5, jitter=0.2),
+    reraise=True,
+)
+def _connect(url: str, *, autocommit: bool, application_name: str) -> psycopg.Connection:
+    return psycopg.connect(url, autocommit=autocommit, application_name=application_name, connect_timeout=10)
+
+
+def _connect_to_any_database(url: str) -> psycopg.Connection:
+    """Into the database of the URL, or into `postgres` while that one does not exist yet."""
+    try:
+        try:
+            return connect(url, autocommit=True)
+        except psycopg.OperationalError as fault:
+            if f'database "{database_name(url)}" does not exist' not in str(fault):
+                raise
+        return connect(_with_database(url, "postgres"), autocommit=True)
+    except psycopg.OperationalError as fault:
+        raise DatabaseError(f"no connection to the database server: {fault}") from fault
+
+
+def _create_database(connection: psycopg.Connection, name: str) -> None:
+    create = sql.SQL("CREATE DATABASE {} TEMPLATE template0 ENCODING 'UTF8' LOCALE_PROVIDER libc LOCALE 'C'")
+    try:
+        connection.execute(create.format(sql.Identifier(name)))
+    except psycopg.errors.InsufficientPrivilege as fault:
+        user = connection.info.user
+        raise DatabaseError(
+            f'user {user} may not create the database {name}: let an administrator run CREATE DATABASE "{name}" '
+            f"OWNER \"{user}\" TEMPLATE template0 ENCODING 'UTF8' LOCALE_PROVIDER libc LOCALE 'C'"
+        ) from fault
+    except (psycopg.errors.DuplicateDatabase, psycopg.errors.UniqueViolation):
+        pass  # made a moment ago by someone connected to another database, whom our lock does not hold

@@ -79,12 +79,28 @@ def sqlalchemy_url(url: str) -> str:
     return f"postgresql+psycopg2://{url.partition('://')[2]}"
 
 
+def _may_pass(fault: BaseException) -> bool:
+    """Whether trying again can help: the server could not be reached, or is starting, stopping or full.
+
+    A refused connection carries no SQLSTATE, hence the texts: in a language not listed here a final
+    refusal is merely tried again before it is raised.
+    """
+    final = ("does not exist", "authentication failed", "no pg_hba.conf entry", "permission denied", "not permitted")
+    return isinstance(fault, psycopg.OperationalError) and not any(text in str(fault) for text in final)
+
+
+@retry(
+    retry=retry_if_exception(_may_pass),
+    stop=stop_after_attempt(5),
+    wait=wait_exponential_jitter(initial=0.2, max=5, jitter=0.2),
+    reraise=True,
+)
 def connect(url: str, *, autocommit: bool = False, application_name: str = "ledger-assets") -> psycopg.Connection:
     """Open a connection; a server that is restarting or out of reach is tried five times, over some seconds.
 
     What the server refuses for good (the password, the database) is raised at once, as psycopg raises it.
     """
-    return _connect(url, autocommit=autocommit, application_name=application_name)
+    return psycopg.connect(url, autocommit=autocommit, application_name=application_name, connect_timeout=10)
 
 
 @cache
@@ -106,26 +122,6 @@ def _with_database(url: str, database: str) -> str:
     parts = urlsplit(url)
     options = "&".join(option for option in parts.query.split("&") if not option.startswith("dbname="))
     return parts._replace(path=f"/{quote(database, safe='')}", query=options).geturl()
-
-
-def _may_pass(fault: BaseException) -> bool:
-    """Whether trying again can help: the server could not be reached, or is starting, stopping or full.
-
-    A refused connection carries no SQLSTATE, hence the texts: in a language not listed here a final
-    refusal is merely tried again before it is raised.
-    """
-    final = ("does not exist", "authentication failed", "no pg_hba.conf entry", "permission denied", "not permitted")
-    return isinstance(fault, psycopg.OperationalError) and not any(text in str(fault) for text in final)
-
-
-@retry(
-    retry=retry_if_exception(_may_pass),
-    stop=stop_after_attempt(5),
-    wait=wait_exponential_jitter(initial=0.2, max=5, jitter=0.2),
-    reraise=True,
-)
-def _connect(url: str, *, autocommit: bool, application_name: str) -> psycopg.Connection:
-    return psycopg.connect(url, autocommit=autocommit, application_name=application_name, connect_timeout=10)
 
 
 def _connect_to_any_database(url: str) -> psycopg.Connection:

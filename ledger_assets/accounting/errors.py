@@ -4,6 +4,11 @@ Here: errors that say which thing is wrong (culprit), which rule it breaks, and 
 reader is on call at 23:00. Not here: verdicts of gates and findings of rule checks; those are data, not exceptions.
 """
 
+from typing import Final
+
+_QUOTED: Final = 120
+"""At most so many characters of an expression are quoted in a message."""
+
 
 class LedgerError(Exception):
     """Something that the accounting rules forbid.
@@ -53,21 +58,27 @@ class ExpressionError(RuleError):
         position: offset of the offending character in `text`, counted from 0; `len(text)` means "at the end".
         rule: what is wrong there.
         fix: what to write instead.
+        where: what the expression belongs to (file and key), as soon as that is known.
     """
 
-    def __init__(self, text: str, position: int, rule: str, fix: str) -> None:
-        super().__init__(f"expression at character {position + 1}", rule, fix)
-        self.args = (text, position, rule, fix)
+    def __init__(self, text: str, position: int, rule: str, fix: str, where: str = "") -> None:
+        super().__init__(f"{where or 'expression'}, character {position + 1}", rule, fix)
+        self.args = (text, position, rule, fix, where)
         self.text = text
         self.position = position
+        self.where = where
+
+    def at(self, where: str) -> "ExpressionError":
+        """The same error, naming what the expression belongs to."""
+        return ExpressionError(self.text, self.position, self.rule, self.fix, where)
 
     def __str__(self) -> str:
         return f"{super().__str__()}\n{self._quoted()}"
 
     def _quoted(self) -> str:
         """The line of the text that holds the place, and a caret below the place."""
-        start = self.text.rfind("\n", 0, self.position) + 1
-        line = self.text[start:].split("\n", 1)[0]
+        start = max(self.text.rfind("\n", 0, self.position) + 1, self.position - _QUOTED // 2)
+        line = self.text[start : start + _QUOTED].split("\n", 1)[0]
         # Tabs are kept in the margin so that the caret stays below its character.
         margin = "".join("\t" if character == "\t" else " " for character in line[: self.position - start])
         return f"    {line}\n    {margin}^"

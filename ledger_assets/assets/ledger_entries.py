@@ -1,0 +1,54 @@
+"""The commit: a batch that passed its gates becomes part of the books, all at once or not at all (A5, E1)."""
+
+import time
+
+from dagster import AssetExecutionContext, Failure, MaterializeResult, asset
+
+from ledger_assets.accounting.errors import LedgerError
+from ledger_assets.metadata import rows, table
+from ledger_assets.periods import MONTHS
+from ledger_assets.resources import LedgerResource
+from ledger_assets.storage.batches import batch as read_batch
+from ledger_assets.storage.batches import latest_batch, post_batch
+
+
+@asset(
+    deps=["staged_journal_entries"],
+    partitions_def=MONTHS,
+    group_name="ledger",
+    kinds={"postgres"},
+    owners=["team:finance-operations"],
+)
+def ledger_entries(context: AssetExecutionContext, ledger: LedgerResource) -> MaterializeResult[None]:
+    """Posted journal entries: append-only, numbered without gap, visible all at once.
+
+    Posting attaches the staged leaf tables to the ledger in one transaction, which checks every gate's condition again. It moves no
+    row, so it takes as long for ten million transactions as for ten. Read them in `ledger.ledger_entry_header` and `ledger.ledger_entry_line`.
+    """
+    period = context.partition_key
+    with ledger.connect() as connection:
+        batch = latest_batch(connection, period)
+        if batch is None:
+            raise Failure(f"{period} has no batch: materialize staged_journal_entries first", allow_retries=False)
+        connection.commit()
+        started = time.perf_counter()
+        try:
+            posted = post_batch(
+                connection, batch.batch_id, first_period=ledger.the_first_period, performed_by=ledger.actor
+            )
+        except LedgerError as refusal:
+            raise Failure(str(refusal), metadata={"refused": type(refusal).__name__}, allow_retries=False) from refusal
+        seconds = time.perf_counter() - started
+        batch = read_batch(connection, batch.batch_id)
+        history = rows(connection, "ledger/posted_batches", period=period)
+    return MaterializeResult(
+        metadata={
+            "batch": batch.batch_id,
+            "outcome": "posted" if posted else "nothing new: posted before",
+            "entries": batch.entry_count or 0,
+            "lines": batch.line_count or 0,
+            "numbers": f"{batch.first_je_number:,} to {batch.last_je_number:,}" if batch.last_je_number else "none",
+            "posting_seconds": round(seconds, 4),
+            "batches_of_the_period": table(history),
+        }
+    )

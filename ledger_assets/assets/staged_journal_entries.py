@@ -1,0 +1,75 @@
+"""Staging: the month's unprocessed transactions become journal entries in leaf tables of their own (A3, B3, B5)."""
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from dagster import AssetExecutionContext, Failure, MaterializeResult, asset
+
+from ledger_assets.accounting.errors import LedgerError, RuleError
+from ledger_assets.metadata import rows, table
+from ledger_assets.periods import MONTHS
+from ledger_assets.resources import LedgerResource
+from ledger_assets.storage.batches import Batch, PreflightFailed, open_batch
+from ledger_assets.storage.rules import StoredRules, usable
+from ledger_assets.storage.staging import ROWS_PER_WORKER, Staged, stage
+
+PREFLIGHT = "preflight"
+"""Metadata key of a failure that came before anything was started."""
+
+
+@asset(
+    deps=["txn_source", "journal_templates"],
+    partitions_def=MONTHS,
+    group_name="close",
+    kinds={"polars", "postgres"},
+    owners=["team:finance-operations"],
+)
+def staged_journal_entries(context: AssetExecutionContext, ledger: LedgerResource) -> MaterializeResult[None]:
+    """Journal entries of the month's unprocessed loads, written but not posted: open to inspection, replaced by the next materialization.
+
+    Each transaction is matched to a template of the approved rules and expanded into balanced lines; what cannot be goes to
+    `control.exception_queue`. Nothing is staged when everything that arrived is posted. Read the rows in `staging.je_header_staging`
+    and `staging.je_line_staging`.
+    """
+    period = context.partition_key
+    with ledger.connect() as connection:
+        try:
+            rules = usable(connection, ledger.the_rule_set)
+            batch = open_batch(
+                connection, period=period, kind="MONTHEND", rule_set=rules.rule_set.name, rule_version=rules.rule_set.version,
+                rows_per_worker=ROWS_PER_WORKER, first_period=ledger.the_first_period, performed_by=ledger.actor, run_id=context.run_id,
+            )
+        except (PreflightFailed, RuleError) as refusal:
+            raise preflight_failure(refusal) from refusal
+    if batch is None:
+        return MaterializeResult(metadata={"outcome": "nothing new: everything that arrived is posted"})
+    started = time.perf_counter()
+    staged = stage(
+        ledger.database_url, batch, rules.compiled(), performed_by=ledger.actor,
+        progress=lambda transactions: context.log.info("%s: %s transactions journaled", batch.batch_id, f"{transactions:,}"),
+    )
+    return MaterializeResult(metadata=_metadata(ledger, batch, rules, staged, time.perf_counter() - started))
+
+
+def preflight_failure(refusal: LedgerError) -> Failure:
+    """A failure that says what to do, is not retried, and can be told from every other one by its metadata."""
+    return Failure(str(refusal), metadata={PREFLIGHT: type(refusal).__name__, "fix": refusal.fix}, allow_retries=False)
+
+
+def _metadata(ledger: LedgerResource, batch: Batch, rules: StoredRules, staged: Staged, seconds: float) -> Mapping[str, Any]:
+    keys = {"batch_id": batch.batch_id, "period": batch.period}
+    with ledger.connect() as connection:
+        return {
+            "batch": f"{batch.batch_id}, attempt {batch.attempt}",
+            "rules": f"{rules.rule_set.title}, approved by {rules.approved_by}",
+            "transactions": staged.transactions,
+            "entries": staged.entries,
+            "lines": staged.lines,
+            "exceptions": staged.exceptions,
+            "seconds": round(seconds, 2),
+            "transactions_per_second": round(staged.transactions / seconds) if seconds else 0,
+            "exceptions_by_reason": table(rows(connection, "control/exceptions_by_reason", **keys)),
+            "workers": table(rows(connection, "control/workers", **keys)),
+            "sample_of_entries": table(rows(connection, "staging/sample", **keys)),
+        }

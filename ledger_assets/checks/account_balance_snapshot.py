@@ -1,0 +1,33 @@
+"""Checks on the balances: they balance, they continue the month before, and they are those of the lines (B4)."""
+
+from collections.abc import Iterator
+
+from dagster import AssetCheckExecutionContext, AssetCheckResult, multi_asset_check
+
+from ledger_assets.accounting.balances import CONTROLS
+from ledger_assets.checks.results import blocking_specs, result
+from ledger_assets.periods import MONTHS
+from ledger_assets.resources import LedgerResource
+from ledger_assets.storage.balances import read_balances
+
+ASSET = "account_balance_snapshot"
+
+DESCRIPTIONS = {
+    "debits_equal_credits": "The month's debits equal its credits in every fund, and every fund's closing balances add up to nothing.",
+    "opening_equals_previous_closing": "Every account opens with the balance that it closed the month before with.",
+    "snapshot_equals_lines": "The balances are those of the posted lines, added up again.",
+    "fund_balances_agree": "Each fund's assets less liabilities are the balance that the postings moved it to.",
+    "interfund_balances_mirror": "What one fund owes another is what the other is owed.",
+}
+
+
+@multi_asset_check(
+    name="balance_controls",
+    specs=blocking_specs(ASSET, {name: DESCRIPTIONS[name] for name in CONTROLS}, MONTHS),
+)
+def balance_controls(context: AssetCheckExecutionContext, ledger: LedgerResource) -> Iterator[AssetCheckResult]:
+    """Read snapshot, lines and fund balances in PostgreSQL and compare them."""
+    with ledger.connect() as connection:
+        balances = read_balances(connection, context.partition_key)
+    for control in CONTROLS.values():
+        yield result(ASSET, control(balances))

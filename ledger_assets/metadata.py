@@ -1,0 +1,58 @@
+"""What people read in the Dagster UI: tables, amounts and small charts, made from rows of PostgreSQL.
+
+Belongs here: turning rows into metadata values. Not here: which rows an asset shows.
+"""
+
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from typing import Any
+
+import psycopg
+from dagster import MetadataValue, TableMetadataValue, TableRecord
+from psycopg.rows import dict_row
+
+from ledger_assets.storage.database import statement
+
+ROWS_SHOWN = 20
+BAR_WIDTH = 40
+
+
+def rows(connection: psycopg.Connection, name: str, **parameters: Any) -> list[dict[str, Any]]:
+    """The rows of `sql/<name>.sql` as mappings of column to value."""
+    with connection.cursor(row_factory=dict_row) as cursor:
+        return cursor.execute(statement(name), parameters).fetchall()
+
+
+def table(records: Sequence[Mapping[str, Any]]) -> TableMetadataValue | MetadataValue:  # type: ignore[type-arg]
+    """A table of the first records; amounts with thousands separators, everything as text. No record: a note."""
+    if not records:
+        return MetadataValue.md("*none*")
+    return MetadataValue.table(
+        [TableRecord({column: text(value) for column, value in record.items()}) for record in records[:ROWS_SHOWN]]
+    )
+
+
+def text(value: Any) -> str:
+    """A value as people write it."""
+    match value:
+        case None:
+            return ""
+        case bool():
+            return "yes" if value else "no"
+        case int() | Decimal():
+            return f"{value:,}"
+        case _:
+            return str(value)
+
+
+def bars(amounts: Mapping[str, Decimal]) -> MetadataValue:  # type: ignore[type-arg]
+    """A bar chart in text: one bar per name, negative ones hollow, scaled to the largest."""
+    if not amounts:
+        return MetadataValue.md("*none*")
+    largest = max((abs(amount) for amount in amounts.values()), default=Decimal(0)) or Decimal(1)
+    name_width, amount_width = max(map(len, amounts)), max(len(f"{amount:,}") for amount in amounts.values())
+    lines = [
+        f"{name:<{name_width}}  {amount:>{amount_width},}  {('█' if amount >= 0 else '░') * int(abs(amount) * BAR_WIDTH / largest)}"
+        for name, amount in amounts.items()
+    ]
+    return MetadataValue.md("```\n" + "\n".join(lines) + "\n```")

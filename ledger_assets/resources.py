@@ -1,0 +1,52 @@
+"""What the assets are given: the ledger's database, and who is asking.
+
+Belongs here: configuration that runs share. Not here: what a step does with it.
+"""
+
+import getpass
+from functools import cached_property
+
+import psycopg
+from dagster import ConfigurableResource
+
+from ledger_assets.settings import Settings
+from ledger_assets.storage.database import connect, ledger_url
+
+
+class LedgerResource(ConfigurableResource):  # type: ignore[type-arg]
+    """The books: the embedded server, or the one that LEDGER_DATABASE_URL names.
+
+    Args:
+        url: another database than that of the environment (tests give each test its own); empty = the environment's.
+        first_period, rule_set: likewise; empty = the environment's.
+        performed_by: the name that batches and the audit trail bear; empty = the operating system's user.
+    """
+
+    url: str = ""
+    first_period: str = ""
+    rule_set: str = ""
+    performed_by: str = ""
+
+    @cached_property
+    def settings(self) -> Settings:
+        return Settings.from_environment()
+
+    @cached_property
+    def database_url(self) -> str:
+        return self.url or ledger_url(self.settings)
+
+    @property
+    def the_first_period(self) -> str:
+        return self.first_period or self.settings.first_period
+
+    @property
+    def the_rule_set(self) -> str:
+        return self.rule_set or self.settings.rule_set
+
+    @property
+    def actor(self) -> str:
+        return self.performed_by or getpass.getuser()
+
+    def connect(self) -> psycopg.Connection:
+        """A connection to the ledger; to be used as a context manager, which commits or rolls back, and closes."""
+        return connect(self.database_url)

@@ -1,0 +1,189 @@
+"""Batches of a period: open one, look at it, post it, take the balances (A1, A5).
+
+Thin on purpose. What a step does and forbids is decided in PostgreSQL (`sql/migrations/0005_close.sql`), where it holds for
+every client; here it is called, and its refusals become errors that say what to do.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import psycopg
+from psycopg.rows import class_row
+from psycopg.types.json import Jsonb
+
+from ledger_assets.accounting.errors import LedgerError
+from ledger_assets.storage.database import statement
+
+# Raised by our own functions; see the RAISE statements of 0005_close.sql.
+PREFLIGHT_FAILED, WRONG_STATE, GATE_FAILED = "LA001", "LA002", "LA003"
+
+
+class PreflightFailed(LedgerError):  # noqa: N818 - what happened
+    """The period cannot be closed now; nothing was started."""
+
+
+class BatchStateError(LedgerError):
+    """The batch is not in the state that the step needs."""
+
+
+class GateFailed(LedgerError):  # noqa: N818 - what happened
+    """The posting transaction found a gate's condition broken; nothing was posted."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """The record of a batch (`control.batch`), as far as the close needs it."""
+
+    batch_id: str
+    period: str
+    kind: str
+    attempt: int
+    state: str
+    rule_set: str
+    rule_version: int
+    first_je_number: int
+    last_je_number: int | None
+    entry_count: int | None
+    line_count: int | None
+    failure_reason: str | None
+    started_by: str
+    initiated_at: datetime
+    committed_at: datetime | None
+
+
+@contextmanager
+def explained() -> Iterator[None]:
+    """Turn the refusals of our SQL functions into errors of the ledger; every other database error passes as it is."""
+    kinds: dict[str | None, type[LedgerError]] = {
+        PREFLIGHT_FAILED: PreflightFailed,
+        WRONG_STATE: BatchStateError,
+        GATE_FAILED: GateFailed,
+    }
+    try:
+        yield
+    except psycopg.Error as refusal:
+        kind = kinds.get(refusal.sqlstate)
+        if kind is None:
+            raise
+        diagnosis = refusal.diag
+        culprit, _, rule = (diagnosis.message_primary or "").partition(": ")
+        if not rule:
+            culprit, rule = diagnosis.constraint_name or "batch", culprit
+        if diagnosis.message_detail:
+            rule = f"{rule} ({diagnosis.message_detail})"
+        raise kind(culprit, rule, (diagnosis.message_hint or "see control.batch").rstrip(".")) from refusal
+
+
+def open_batch(
+    connection: psycopg.Connection,
+    *,
+    period: str,
+    kind: str,
+    rule_set: str,
+    rule_version: int,
+    rows_per_worker: int,
+    first_period: str,
+    performed_by: str,
+    run_id: str | None,
+) -> Batch | None:
+    """Plan a batch over the period's unprocessed loads, in one transaction; an unposted one is replaced.
+
+    Returns None when the period is posted and nothing new has arrived. Raises PreflightFailed.
+    """
+    parameters = {
+        "period": period,
+        "kind": kind,
+        "rule_set": rule_set,
+        "rule_version": rule_version,
+        "rows_per_worker": rows_per_worker,
+        "first_period": first_period,
+        "performed_by": performed_by,
+        "run_id": run_id,
+    }
+    with explained(), connection.transaction():
+        (batch_id,) = _one(connection, "control/open_batch", parameters)
+        return None if batch_id is None else batch(connection, batch_id)
+
+
+def batch(connection: psycopg.Connection, batch_id: str) -> Batch:
+    """The batch's record. Raises BatchStateError when there is none."""
+    with connection.cursor(row_factory=class_row(Batch)) as cursor:
+        found = cursor.execute(statement("control/batch"), {"batch_id": batch_id}).fetchone()
+    if found is None:
+        raise BatchStateError(batch_id, "there is no such batch", "control.batch lists them")
+    return found
+
+
+def latest_batch(connection: psycopg.Connection, period: str) -> Batch | None:
+    """The newest month-end batch of the period, None when there is none."""
+    row = connection.execute(statement("control/latest_batch"), {"period": period}).fetchone()
+    return None if row is None else batch(connection, row[0])
+
+
+def set_state(
+    connection: psycopg.Connection, the_batch: Batch, state: str, *, performed_by: str, **details: Any
+) -> None:
+    """Move the batch to a state, with an audit row; the database refuses a move that the life cycle does not have."""
+    with explained(), connection.transaction():
+        connection.execute(
+            statement("control/set_batch_state"),
+            {"batch_id": the_batch.batch_id, "state": state, "performed_by": performed_by, "details": Jsonb(details)},
+        )
+
+
+def fail(connection: psycopg.Connection, the_batch: Batch, *, performed_by: str, reason: str) -> None:
+    """Record that this attempt of the batch failed; does nothing when another attempt has replaced it."""
+    with connection.transaction():
+        connection.execute(
+            statement("control/fail_batch"),
+            {
+                "batch_id": the_batch.batch_id,
+                "attempt": the_batch.attempt,
+                "performed_by": performed_by,
+                "details": Jsonb({"reason": reason}),
+            },
+        )
+
+
+def post_batch(connection: psycopg.Connection, batch_id: str, *, first_period: str, performed_by: str) -> bool:
+    """Post the batch in one transaction. False when it is posted already.
+
+    Raises PreflightFailed, BatchStateError or GateFailed, and then nothing has happened.
+    """
+    with explained(), connection.transaction():
+        (posted,) = _one(
+            connection,
+            "ledger/post_batch",
+            {"batch_id": batch_id, "first_period": first_period, "performed_by": performed_by},
+        )
+    return bool(posted)
+
+
+def take_snapshot(connection: psycopg.Connection, period: str, *, first_period: str, performed_by: str) -> int:
+    """Take the period's balances and close it; returns how many accounts have one. Safe to repeat.
+
+    Raises PreflightFailed when the month before is not closed, BatchStateError when nothing is posted.
+    """
+    with explained(), connection.transaction():
+        (accounts,) = _one(
+            connection,
+            "snapshot/take_snapshot",
+            {"period": period, "first_period": first_period, "performed_by": performed_by},
+        )
+    return int(accounts)
+
+
+def drop_staged(connection: psycopg.Connection, the_batch: Batch) -> None:
+    """Remove the staged rows of an unposted batch; its record stays."""
+    with connection.transaction():
+        connection.execute(statement("staging/drop_batch"), {"batch_id": the_batch.batch_id})
+
+
+def _one(connection: psycopg.Connection, name: str, parameters: dict[str, Any]) -> tuple[Any, ...]:
+    row = connection.execute(statement(name), parameters).fetchone()
+    if row is None:
+        raise AssertionError(f"{name} returned no row")
+    return row

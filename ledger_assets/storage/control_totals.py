@@ -1,0 +1,107 @@
+"""Control totals: what the stored rows of a batch add up to, read by PostgreSQL itself.
+
+`measure` lets the server read every leaf once and keep the result, stamped with the version of the rows; `read` collects it for
+the gates. A leaf that nobody touched since is not read again, so the posting transaction can rely on what the gates measured.
+"""
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import psycopg
+
+from ledger_assets.accounting.gates import AccountTotals, ControlTotals, LoadTotals, SourceTotals, WorkerTotals
+from ledger_assets.storage.database import connect, statement
+
+
+def measure(url: str, batch_id: str, *, connections: int = 2) -> None:
+    """Have the server read what it has not read yet, over a few connections side by side; each leaf is a transaction."""
+    parameters = {"batch_id": batch_id}
+    with connect(url) as connection:
+        loads = connection.execute(statement("control/batch_loads"), parameters).fetchall()
+        workers = connection.execute(statement("control/batch_workers"), parameters).fetchall()
+    work: list[tuple[str, dict[str, Any]]] = [
+        ("control/measure_worker", {"batch_id": batch_id, "worker_number": number}) for (number,) in workers
+    ]
+    work += [("control/measure_load", {"load_id": load_id}) for (load_id,) in loads]
+
+    def read_leaf(item: tuple[str, dict[str, Any]]) -> None:
+        name, arguments = item
+        with connect(url) as connection:
+            connection.execute(statement(name), arguments)
+
+    with ThreadPoolExecutor(connections) as pool:
+        list(pool.map(read_leaf, work))
+
+
+def read(connection: psycopg.Connection, batch_id: str) -> ControlTotals:
+    """The control totals as measured; amounts in minor units."""
+
+    def rows(name: str) -> list[tuple[Any, ...]]:
+        return connection.execute(statement(f"control/{name}"), {"batch_id": batch_id}).fetchall()
+
+    ((first_je_number, next_je_number),) = rows("batch_numbers")
+    return ControlTotals(
+        batch_id=batch_id,
+        first_je_number=first_je_number,
+        next_je_number=next_je_number,
+        loads=[
+            LoadTotals(load, count, int(was), now, int(checksum))
+            for load, count, was, now, checksum in rows("load_control_totals")
+        ],
+        source={
+            name: SourceTotals(
+                count, {"tabarru_amount": int(tabarru), "tanahud_amount": int(tanahud), "ujroh_amount": int(ujroh)}
+            )
+            for name, count, tabarru, tanahud, ujroh in rows("source_control_totals")
+        },
+        staged=dict(rows("staged_control_totals")),
+        workers=[_worker(*row) for row in rows("worker_control_totals")],
+        accounts=[
+            AccountTotals(
+                account_id,
+                code,
+                fund,
+                kind,
+                is_open,
+                (source_type, component) if source_type else None,
+                int(debit),
+                int(credit),
+            )
+            for account_id, code, fund, kind, is_open, source_type, component, debit, credit in rows(
+                "account_control_totals"
+            )
+        ],
+        open_exceptions=dict(rows("open_exceptions")),
+    )
+
+
+def _worker(
+    number: int,
+    reserved_first: int | None,
+    reserved_last: int | None,
+    reported_entries: int,
+    reported_lines: int,
+    first: int | None,
+    last: int | None,
+    entries: int,
+    lines: int,
+    debit: Any,
+    credit: Any,
+    unbalanced: int,
+    fund_unbalanced: int,
+    mismatches: int,
+) -> WorkerTotals:
+    return WorkerTotals(
+        worker_number=number,
+        reserved=None if reserved_first is None or reserved_last is None else (reserved_first, reserved_last),
+        reported_entries=reported_entries,
+        reported_lines=reported_lines,
+        numbers=None if first is None or last is None else (first, last),
+        entries=entries,
+        lines=lines,
+        debit=int(debit),
+        credit=int(credit),
+        unbalanced_entries=unbalanced,
+        fund_unbalanced_entries=fund_unbalanced,
+        header_line_mismatches=mismatches,
+    )

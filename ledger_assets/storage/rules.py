@@ -1,0 +1,254 @@
+"""Rule sets in PostgreSQL: stored from files, read back for posting, approved by a second person (B2).
+
+The tables are the record; files are one way to write them, SQL another. Whatever posts is read from the tables, and only a version
+whose content is still exactly what was approved is used.
+"""
+
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import psycopg
+
+from ledger_assets.accounting.amounts import parse_amount
+from ledger_assets.accounting.chart import Account
+from ledger_assets.accounting.condition_syntax import parse_condition
+from ledger_assets.accounting.errors import RuleError
+from ledger_assets.accounting.posting import CompiledRules, compile_rules
+from ledger_assets.accounting.templates import AccountOverride, RuleSet, Template, TemplateLine, TemplateMatch
+from ledger_assets.storage.database import statement
+
+
+@dataclass(frozen=True)
+class StoredRules:
+    """A rule set as the tables have it, with the ids that lines and headers store."""
+
+    rule_set: RuleSet
+    template_ids: Mapping[tuple[str, int], int]
+    account_ids: Mapping[str, int]
+    approved_by: str | None
+    approved_hash: str
+
+    @property
+    def is_current(self) -> bool:
+        """Whether the tables still hold what the version's hash was taken from."""
+        return self.rule_set.content_hash() == self.approved_hash
+
+    def compiled(self) -> CompiledRules:
+        """The rules in the form that expands transactions."""
+        return compile_rules(self.rule_set, self.template_ids, self.account_ids)
+
+
+def store(connection: psycopg.Connection, rules: RuleSet) -> bool:
+    """Write a version of a rule set; False when it is there already with the same content.
+
+    Raises RuleError when that version is there with other content and approved: a change is a new version then.
+    """
+    key: dict[str, Any] = {"rule_set": rules.name, "version": rules.version}
+    with connection.transaction():
+        known = connection.execute(statement("acct/rule_set"), key).fetchone()
+        if known is not None:
+            content_hash, approved_by = known[3], known[4]
+            if content_hash == rules.content_hash():
+                return False
+            if approved_by is not None:
+                raise RuleError(
+                    rules.title,
+                    f"it was approved by {approved_by} with other content",
+                    "give the changed rules the next version number",
+                )
+            connection.execute(statement("acct/forget_draft"), key)
+            connection.execute(statement("acct/forget_rule_set"), key)
+        _write(connection, rules)
+    return True
+
+
+def approve(connection: psycopg.Connection, name: str, version: int, *, approved_by: str, content_hash: str) -> bool:
+    """Record the approval of exactly this content; False when it is approved already.
+
+    Raises RuleError for an unknown version, other content, or an approver who prepared it.
+    """
+    key = {"rule_set": name, "version": version}
+    culprit = f"rule set {name} v{version}"
+    with connection.transaction():
+        known = connection.execute(statement("acct/rule_set"), key).fetchone()
+        if known is None:
+            raise RuleError(culprit, "there is no such version", "store it first: materialize journal_templates")
+        _, _, prepared_by, stored_hash, already = known
+        if approved_by == prepared_by:
+            raise RuleError(culprit, f"{approved_by} prepared it", "let a second person approve it")
+        if stored_hash != content_hash:
+            raise RuleError(
+                culprit,
+                f"its content is {stored_hash[:12]}…, the approval is for {content_hash[:12]}…",
+                "review and approve what is stored",
+            )
+        if already is not None:
+            return False
+        connection.execute(statement("acct/approve"), key | {"approved_by": approved_by, "content_hash": content_hash})
+    return True
+
+
+def usable(connection: psycopg.Connection, name: str) -> StoredRules:
+    """The newest approved version of a rule set.
+
+    Raises RuleError when there is none, or when its tables were edited after the approval.
+    """
+    row = connection.execute(statement("acct/usable_version"), {"rule_set": name}).fetchone()
+    if row is None or row[0] is None:
+        raise RuleError(
+            f"rule set {name}",
+            "no version of it is approved",
+            "have a second person approve it: ledger-assets approve-rules",
+        )
+    stored = load(connection, name, row[0])
+    if not stored.is_current:
+        raise RuleError(
+            stored.rule_set.title,
+            "its tables or the chart of accounts were changed after its approval",
+            "store the change as the next version and have it approved",
+        )
+    return stored
+
+
+def load(connection: psycopg.Connection, name: str, version: int) -> StoredRules:
+    """Read one version from the tables. Raises RuleError (ExpressionError) when a row of them is no valid rule."""
+    key = {"rule_set": name, "version": version}
+
+    def rows(what: str) -> list[tuple[Any, ...]]:
+        return connection.execute(statement(f"acct/{what}"), key).fetchall()
+
+    header = connection.execute(statement("acct/rule_set"), key).fetchone()
+    if header is None:
+        raise RuleError(f"rule set {name} v{version}", "there is no such version", "see acct.rule_set")
+    accounts = rows("accounts")
+    matches: dict[int, list[TemplateMatch]] = defaultdict(list)
+    for template_id, product, channel, condition, priority in rows("matches"):
+        matches[template_id].append(
+            TemplateMatch(product, channel, parse_condition(condition) if condition else None, priority)
+        )
+    lines: dict[int, list[TemplateLine]] = defaultdict(list)
+    for template_id, number, entry, side, account, fund, amount, remainder in rows("lines"):
+        lines[template_id].append(TemplateLine(number, entry, side, account, fund, parse_amount(amount), remainder))
+    template_ids: dict[tuple[str, int], int] = {}
+    templates = []
+    for (
+        template_id,
+        code,
+        template_version,
+        source_type,
+        description,
+        first,
+        last,
+        requires_approval,
+        is_enabled,
+    ) in rows("templates"):
+        template_ids[code, template_version] = template_id
+        templates.append(
+            Template(
+                code=code,
+                version=template_version,
+                source_type=source_type,
+                description=description,
+                effective_from=first,
+                effective_to=last,
+                requires_approval=requires_approval,
+                is_enabled=is_enabled,
+                matches=tuple(matches[template_id]),
+                lines=tuple(lines[template_id]),
+            )
+        )
+    rule_set = RuleSet(
+        name=name,
+        version=version,
+        prepared_by=header[2],
+        accounts=tuple(_account(*row[1:]) for row in accounts),
+        products=tuple(code for (code,) in rows("products")),
+        templates=tuple(templates),
+        overrides=tuple(AccountOverride(*row) for row in rows("overrides")),
+    )
+    return StoredRules(rule_set, template_ids, {row[1]: row[0] for row in accounts}, header[4], header[3])
+
+
+def _account(
+    code: str,
+    description: str,
+    kind: Any,
+    fund: str,
+    is_open: Any,
+    mirror: str | None,
+    source_type: str | None,
+    component: str | None,
+) -> Account:
+    recognises = None if source_type is None or component is None else (source_type, component)
+    return Account(code, description, kind, fund, is_open, mirror, recognises)
+
+
+def _write(connection: psycopg.Connection, rules: RuleSet) -> None:
+    key = {"rule_set": rules.name, "rule_version": rules.version}
+    for account in rules.accounts:
+        recognised_type, recognised_component = account.recognises or (None, None)
+        connection.execute(
+            statement("acct/upsert_account"),
+            asdict(account) | {"recognised_type": recognised_type, "recognised_component": recognised_component},
+        )
+    connection.execute(
+        statement("acct/insert_rule_set"),
+        {
+            "rule_set": rules.name,
+            "version": rules.version,
+            "prepared_by": rules.prepared_by,
+            "content_hash": rules.content_hash(),
+        },
+    )
+    for product in rules.products:
+        connection.execute(statement("acct/insert_product"), key | {"product_code": product})
+    for override in rules.overrides:
+        connection.execute(statement("acct/insert_override"), key | asdict(override))
+    for template in rules.templates:
+        _write_template(connection, key, template)
+
+
+def _write_template(connection: psycopg.Connection, key: dict[str, Any], template: Template) -> None:
+    fields = (
+        "code",
+        "version",
+        "source_type",
+        "description",
+        "effective_from",
+        "effective_to",
+        "requires_approval",
+        "is_enabled",
+    )
+    row = connection.execute(
+        statement("acct/insert_template"), key | {name: getattr(template, name) for name in fields}
+    ).fetchone()
+    if row is None:
+        raise AssertionError("acct/insert_template returned no row")
+    for number, match in enumerate(template.matches, start=1):
+        connection.execute(
+            statement("acct/insert_match"),
+            {
+                "template_id": row[0],
+                "match_number": number,
+                "product_code": match.product_code,
+                "channel": match.channel,
+                "condition": match.condition.text if match.condition else None,
+                "priority": match.priority,
+            },
+        )
+    for line in template.lines:
+        connection.execute(
+            statement("acct/insert_line"),
+            {
+                "template_id": row[0],
+                "entry": line.entry,
+                "line_number": line.line_number,
+                "side": line.side.value,
+                "account_code": line.account_code,
+                "fund": line.fund,
+                "amount": line.amount.text,
+                "takes_remainder": line.takes_remainder,
+            },
+        )

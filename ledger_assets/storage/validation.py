@@ -1,0 +1,73 @@
+"""Run the gates on a staged batch and keep what they say.
+
+The one place where control totals, verdicts and the batch's state meet: measured by PostgreSQL, judged by `accounting/gates.py`,
+recorded in `control.batch_validation_result`. The asset checks, the dry run and the tests all come through here.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg
+from psycopg.rows import dict_row
+from psycopg.types.json import Jsonb
+
+from ledger_assets.accounting.gates import Verdict, evaluate
+from ledger_assets.storage import control_totals
+from ledger_assets.storage.batches import Batch, fail, set_state
+from ledger_assets.storage.database import connect, statement
+
+OFFENDING_ROWS_SHOWN = 20
+
+
+@dataclass(frozen=True)
+class GateResult:
+    """A verdict, and the first rows that broke it (each a mapping of column to text; empty when it passed)."""
+
+    verdict: Verdict
+    offending: Sequence[Mapping[str, str]]
+
+
+def validate(url: str, batch: Batch, *, performed_by: str) -> list[GateResult]:
+    """Evaluate all gates of a staged batch, record the verdicts, and move it to VALIDATED or FAILED.
+
+    Repeatable: a batch that failed and was put right passes the next time; leaves that nobody touched are not read again.
+    """
+    control_totals.measure(url, batch.batch_id)
+    with connect(url) as connection:
+        verdicts = evaluate(control_totals.read(connection, batch.batch_id))
+        results = [GateResult(verdict, _offending(connection, batch, verdict)) for verdict in verdicts]
+        for result in results:
+            _record(connection, batch, result)
+        connection.commit()
+        failed = [result.verdict for result in results if not result.verdict.passed]
+        if failed:
+            reason = "; ".join(f"{verdict.gate}: {verdict.detail}" for verdict in failed)
+            fail(connection, batch, performed_by=performed_by, reason=reason)
+        else:
+            set_state(connection, batch, "VALIDATED", performed_by=performed_by)
+    return results
+
+
+def _offending(connection: psycopg.Connection, batch: Batch, verdict: Verdict) -> list[dict[str, str]]:
+    if verdict.passed:
+        return []
+    parameters = {"batch_id": batch.batch_id, "period": batch.period, "limit": OFFENDING_ROWS_SHOWN}
+    with connection.cursor(row_factory=dict_row) as cursor:
+        rows = cursor.execute(statement(f"staging/offending_{verdict.gate}"), parameters).fetchall()
+    return [{column: "" if value is None else str(value) for column, value in row.items()} for row in rows]
+
+
+def _record(connection: psycopg.Connection, batch: Batch, result: GateResult) -> None:
+    verdict = result.verdict
+    parameters: dict[str, Any] = {
+        "batch_id": batch.batch_id,
+        "gate": verdict.gate,
+        "passed": verdict.passed,
+        "expected": verdict.expected,
+        "actual": verdict.actual,
+        "difference": verdict.difference,
+        "detail": verdict.detail,
+        "offending": Jsonb(list(result.offending)),
+    }
+    connection.execute(statement("control/record_verdict"), parameters)

@@ -1,0 +1,1 @@
+SELECT gate, condition FROM control.failed_conditions(%(batch_id)s)

@@ -1,0 +1,1 @@
+SELECT control.measure_load(%(load_id)s)

@@ -1,0 +1,1 @@
+SELECT rule, problem, fix FROM control.preflight_failures(%(period)s, %(first_period)s)

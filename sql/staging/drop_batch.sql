@@ -1,0 +1,1 @@
+SELECT control.drop_staged_leaves(%(batch_id)s)

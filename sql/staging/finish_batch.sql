@@ -1,0 +1,1 @@
+SELECT staging.finish_batch(%(batch_id)s, %(attempt)s, %(performed_by)s)

@@ -1,0 +1,19 @@
+-- Transactions of the batch's loads without an entry (with the exception that says why), and entries without a transaction.
+(SELECT t.load_id, t.row_number, t.txn_id, coalesce(e.reason, 'NOT_JOURNALED') AS problem,
+        coalesce(e.detail, 'the transaction has no journal entry') AS detail
+ FROM control.batch_load b
+ JOIN source.txn_source t ON t.load_id = b.load_id AND t.period = %(period)s
+ LEFT JOIN control.exception_queue e
+        ON e.batch_id = b.batch_id AND e.status = 'OPEN' AND e.load_id = t.load_id AND e.row_number = t.row_number
+ WHERE b.batch_id = %(batch_id)s
+   AND NOT EXISTS (SELECT FROM staging.je_header_staging h
+                   WHERE h.period = %(period)s AND h.batch_id = %(batch_id)s AND h.source_id = t.txn_id)
+ LIMIT %(limit)s)
+UNION ALL
+(SELECT NULL, h.je_number, h.source_id, 'NO_SOURCE', 'the journal entry has no transaction in the source'
+ FROM staging.je_header_staging h
+ WHERE h.period = %(period)s AND h.batch_id = %(batch_id)s
+   AND NOT EXISTS (SELECT FROM control.batch_load b JOIN source.txn_source t ON t.load_id = b.load_id
+                   WHERE b.batch_id = %(batch_id)s AND t.period = %(period)s AND t.txn_id = h.source_id)
+ LIMIT %(limit)s)
+LIMIT %(limit)s

@@ -34,14 +34,14 @@ def server_url(settings: Settings) -> str:
 
 def ledger_url(settings: Settings) -> str:
     """The URL of the database of the ledger."""
-    return settings.database_url or _with_database(server_url(settings), "ledger")
+    return settings.database_url or with_database(server_url(settings), "ledger")
 
 
 def dagster_url(settings: Settings) -> str:
     """The URL of the database that holds Dagster's runs, events and schedules."""
     if settings.database_url:
-        return _with_database(settings.database_url, f"{database_name(settings.database_url)}_dagster")
-    return _with_database(server_url(settings), "dagster")
+        return with_database(settings.database_url, f"{database_name(settings.database_url)}_dagster")
+    return with_database(server_url(settings), "dagster")
 
 
 def ensure_databases(settings: Settings) -> None:
@@ -63,12 +63,34 @@ def ensure_databases(settings: Settings) -> None:
         present = {name for (name,) in rows}
         for name in wanted:
             if name not in present:
-                _create_database(connection, name)
+                create_database(connection, name)
+
+
+def create_database(connection: psycopg.Connection, name: str) -> None:
+    """Create a database as ours have to be. Raises DatabaseError, with the statement, when the user may not."""
+    create = sql.SQL("CREATE DATABASE {} TEMPLATE template0 ENCODING 'UTF8' LOCALE_PROVIDER libc LOCALE 'C'")
+    try:
+        connection.execute(create.format(sql.Identifier(name)))
+    except psycopg.errors.InsufficientPrivilege as fault:
+        user = connection.info.user
+        raise DatabaseError(
+            f'user {user} may not create the database {name}: let an administrator run CREATE DATABASE "{name}" '
+            f"OWNER \"{user}\" TEMPLATE template0 ENCODING 'UTF8' LOCALE_PROVIDER libc LOCALE 'C'"
+        ) from fault
+    except (psycopg.errors.DuplicateDatabase, psycopg.errors.UniqueViolation):
+        pass  # made a moment ago by someone connected to another database, whom our lock does not hold
 
 
 def database_name(url: str) -> str:
     """The database that a URL leads to."""
     return str(conninfo_to_dict(url)["dbname"])
+
+
+def with_database(url: str, database: str) -> str:
+    """The same server, user and options with another database; one given as ?dbname= goes."""
+    parts = urlsplit(url)
+    options = "&".join(option for option in parts.query.split("&") if not option.startswith("dbname="))
+    return parts._replace(path=f"/{quote(database, safe='')}", query=options).geturl()
 
 
 def sqlalchemy_url(url: str) -> str:
@@ -92,7 +114,7 @@ def _may_pass(fault: BaseException) -> bool:
 @retry(
     retry=retry_if_exception(_may_pass),
     stop=stop_after_attempt(5),
-    wait=wait_exponential_jitter(initial=0.2, max=5, jitter=0.2),
+    wait=wait_exponential_jitter(multiplier=0.2, max=5, jitter=0.2),
     reraise=True,
 )
 def connect(url: str, *, autocommit: bool = False, application_name: str = "ledger-assets") -> psycopg.Connection:
@@ -117,13 +139,6 @@ def statement(name: str) -> LiteralString:
     return path.read_text(encoding="utf-8")
 
 
-def _with_database(url: str, database: str) -> str:
-    """The same server, user and options with another database; one given as ?dbname= goes."""
-    parts = urlsplit(url)
-    options = "&".join(option for option in parts.query.split("&") if not option.startswith("dbname="))
-    return parts._replace(path=f"/{quote(database, safe='')}", query=options).geturl()
-
-
 def _connect_to_any_database(url: str) -> psycopg.Connection:
     """Into the database of the URL, or into `postgres` while that one does not exist yet."""
     try:
@@ -132,20 +147,6 @@ def _connect_to_any_database(url: str) -> psycopg.Connection:
         except psycopg.OperationalError as fault:
             if f'database "{database_name(url)}" does not exist' not in str(fault):
                 raise
-        return connect(_with_database(url, "postgres"), autocommit=True)
+        return connect(with_database(url, "postgres"), autocommit=True)
     except psycopg.OperationalError as fault:
         raise DatabaseError(f"no connection to the database server: {fault}") from fault
-
-
-def _create_database(connection: psycopg.Connection, name: str) -> None:
-    create = sql.SQL("CREATE DATABASE {} TEMPLATE template0 ENCODING 'UTF8' LOCALE_PROVIDER libc LOCALE 'C'")
-    try:
-        connection.execute(create.format(sql.Identifier(name)))
-    except psycopg.errors.InsufficientPrivilege as fault:
-        user = connection.info.user
-        raise DatabaseError(
-            f'user {user} may not create the database {name}: let an administrator run CREATE DATABASE "{name}" '
-            f"OWNER \"{user}\" TEMPLATE template0 ENCODING 'UTF8' LOCALE_PROVIDER libc LOCALE 'C'"
-        ) from fault
-    except (psycopg.errors.DuplicateDatabase, psycopg.errors.UniqueViolation):
-        pass  # made a moment ago by someone connected to another database, whom our lock does not hold

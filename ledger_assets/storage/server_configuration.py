@@ -32,6 +32,7 @@ shared_buffers = {shared_buffers_mb}MB   # a quarter of the memory; beyond 2 GB 
 work_mem = 64MB                      # the sums of a month sort and hash in memory
 maintenance_work_mem = 512MB         # the indexes of a leaf are built in one pass
 max_locks_per_transaction = 256      # a posting locks every leaf of its batch, their indexes and their parents
+dynamic_shared_memory_type = mmap    # in containers /dev/shm has 64 MB, too little for one parallel hash join
 jit = off                            # compiling costs more than our short statements and wide scans win
 
 # A close writes gigabytes in minutes and then rests: let checkpoints be rare and wide.
@@ -40,9 +41,11 @@ checkpoint_timeout = 15min
 checkpoint_completion_target = 0.9
 
 # Nothing replicates from this server, so COPY into a table made in the same transaction may skip the
-# WAL: the table's file is flushed at commit instead. As durable, and half of the writing.
+# WAL: the table's file is flushed at commit instead, which is as durable. COPY FREEZE of 4 million lines
+# and their key: 1.7 s and no WAL, against 2.0 s and 246 MB with wal_level = replica.
 wal_level = minimal
 max_wal_senders = 0
+wal_compression = off                # pglz, the only method in this build, slowed the key from 0.8 to 2.3 s
 
 # The same answers on every machine.
 timezone = 'UTC'

@@ -15,6 +15,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import psycopg
 import pytest
 from filelock import FileLock
@@ -24,12 +25,16 @@ from ledger_assets.storage.database import connect, create_database, with_databa
 from ledger_assets.storage.server import EmbeddedServer
 
 _RUN_HOME = "LEDGER_TESTS_HOME"  # how the workers learn of the directory that the controller made
+_PREFIX = "ledger-tests-"
+_DISK = Path("/tmp")  # noqa: S108 (made by mkdtemp; a socket's path must be short)
+_MEMORY = Path("/dev/shm")  # noqa: S108 (likewise)
 _POSTGRES15 = Path("/usr/lib/postgresql/15/bin")
 
 
 def pytest_configure(config: pytest.Config) -> None:
     if not hasattr(config, "workerinput"):
-        os.environ[_RUN_HOME] = make_home("ledger-tests-", _fastest_place())
+        _sweep()
+        os.environ[_RUN_HOME] = make_home(f"{_PREFIX}{os.getpid()}-", _fastest_place())
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
@@ -38,22 +43,33 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     home = Path(os.environ.pop(_RUN_HOME))
     if url := os.environ.get("LEDGER_TEST_DATABASE_URL"):
         _drop_database(url, _template_name(home))
-    EmbeddedServer(home).stop()
-    shutil.rmtree(home, ignore_errors=True)
+    _dissolve(home)
 
 
-def make_home(prefix: str, place: str = "/tmp") -> str:
+def make_home(prefix: str, place: Path = _DISK) -> str:
     """A short-named directory that others may pass through: PostgreSQL runs under another account for root."""
     home = tempfile.mkdtemp(prefix=prefix, dir=place)
     Path(home).chmod(0o755)
     return home
 
 
-def _fastest_place() -> str:
+def _fastest_place() -> Path:
     """In memory, where there is enough of it: cloning a database of 400 files took 12 ms there, 50 to 400 on disk."""
-    memory = Path("/dev/shm")
-    roomy = memory.is_dir() and os.access(memory, os.W_OK) and shutil.disk_usage(memory).free > 4 * 2**30
-    return str(memory) if roomy else "/tmp"
+    roomy = _MEMORY.is_dir() and os.access(_MEMORY, os.W_OK) and shutil.disk_usage(_MEMORY).free > 4 * 2**30
+    return _MEMORY if roomy else _DISK
+
+
+def _sweep() -> None:
+    """Take away what runs that were killed left behind."""
+    for home in [*_DISK.glob(f"{_PREFIX}*"), *_MEMORY.glob(f"{_PREFIX}*")]:
+        pid = home.name.removeprefix(_PREFIX).partition("-")[0]
+        if home.stat().st_uid == os.geteuid() and not psutil.pid_exists(int(pid)):
+            _dissolve(home)
+
+
+def _dissolve(home: Path) -> None:
+    EmbeddedServer(home).stop()
+    shutil.rmtree(home, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")
@@ -140,7 +156,7 @@ def _named_account() -> int:
 
 
 def _template_name(run_home: Path) -> str:
-    return f"template_of_{run_home.name.removeprefix('ledger-tests-')}"
+    return f"template_of_{run_home.name.removeprefix(_PREFIX).replace('-', '_')}"
 
 
 def _clone_database(url: str, template: str, name: str) -> None:

@@ -117,6 +117,12 @@ class LinearForm:
         return not self.terms and not self.constant
 
     @property
+    def plain_variable(self) -> str | None:
+        """The source amount that it is, if it is one as it stands."""
+        (name, coefficient), *more = self.terms or (("", Fraction(0)),)
+        return name if coefficient == 1 and not more and not self.constant else None
+
+    @property
     def rounds(self) -> bool:
         """Whether there are inputs for which the result has to be rounded to the minor unit."""
         return _denominator(self) > 1
@@ -169,8 +175,8 @@ class AmountExpression:
         A single source amount is the column itself and costs nothing. Everything else is computed in Int128, which
         the parser has proven wide enough, and cast back strictly: evaluate it inside `money.overflow_raises`.
         """
-        if self.form == LinearForm(self.form.terms[:1]) and self.form.terms[0][1] == 1:
-            return pl.col(self.form.terms[0][0])
+        if self.form.plain_variable is not None:
+            return pl.col(self.form.plain_variable)
         denominator = _denominator(self.form)
         # A constant alone has no column that would give the result its length; gross times zero has.
         terms = self.form.terms or ((GROSS, Fraction(0)),)

@@ -243,12 +243,16 @@ class RuleSet:
 
     def account_for(self, account_code: str, product_code: str | None, channel: str | None) -> str:
         """The account that a line really goes to, for a product and channel."""
-        found = {
-            override.channel: override.replacement_account_code
-            for override in self.overrides
-            if override.account_code == account_code and override.product_code == product_code
-        }
-        return found.get(channel) or found.get(None) or account_code
+        by_channel = self._replacements.get((product_code, account_code), {})
+        return by_channel.get(channel) or by_channel.get(None) or account_code
+
+    @cached_property
+    def _replacements(self) -> dict[tuple[str | None, str], dict[str | None, str]]:
+        found: dict[tuple[str | None, str], dict[str | None, str]] = {}
+        for override in self.overrides:
+            by_channel = found.setdefault((override.product_code, override.account_code), {})
+            by_channel[override.channel] = override.replacement_account_code
+        return found
 
     def templates_for(self, row: Row) -> tuple[Template, ...]:
         """The templates with the smallest priority that apply to one transaction: none, one, or an ambiguity.

@@ -1,4 +1,4 @@
-"""What people read in the Dagster UI: tables, amounts and small charts, made from rows of PostgreSQL.
+"""What people read in the Dagster UI: tables, amounts and small charts, made from rows.
 
 Belongs here: turning rows into metadata values. Not here: which rows an asset shows.
 """
@@ -7,20 +7,10 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
-import psycopg
 from dagster import MetadataValue, TableMetadataValue, TableRecord
-from psycopg.rows import dict_row
-
-from ledger_assets.storage.database import statement
 
 ROWS_SHOWN = 20
 BAR_WIDTH = 40
-
-
-def rows(connection: psycopg.Connection, name: str, **parameters: Any) -> list[dict[str, Any]]:
-    """The rows of `sql/<name>.sql` as mappings of column to value."""
-    with connection.cursor(row_factory=dict_row) as cursor:
-        return cursor.execute(statement(name), parameters).fetchall()
 
 
 def table(records: Sequence[Mapping[str, Any]]) -> TableMetadataValue | MetadataValue:  # type: ignore[type-arg]

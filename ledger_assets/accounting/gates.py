@@ -86,7 +86,7 @@ class ControlTotals:
     open_exceptions: Mapping[str, int] = field(default_factory=dict)
 
 
-def recordcount(totals: ControlTotals) -> Verdict:
+def record_count(totals: ControlTotals) -> Verdict:
     """Every source transaction is journaled once, no exception is open, and the leaves hold what the workers reported."""
     types = sorted(totals.source.keys() | totals.staged.keys())
     expected = {name: totals.source[name].count if name in totals.source else 0 for name in types}

@@ -4,10 +4,11 @@ from dagster import AssetDep, AssetExecutionContext, Failure, MaterializeResult,
 
 from ledger_assets.accounting.errors import LedgerError
 from ledger_assets.assets.staged_journal_entries import preflight_failure
-from ledger_assets.metadata import bars, rows, table
+from ledger_assets.metadata import bars, table
 from ledger_assets.periods import MONTHS, PREVIOUS_MONTH
 from ledger_assets.resources import LedgerResource
 from ledger_assets.storage.batches import PreflightFailed, take_snapshot
+from ledger_assets.storage.reading import rows
 
 
 @asset(

@@ -3,9 +3,10 @@
 from dagster import AssetExecutionContext, MaterializeResult, asset
 
 from ledger_assets.accounting.rule_files import load_approvals, load_rule_set
-from ledger_assets.metadata import rows, table
+from ledger_assets.metadata import table
 from ledger_assets.resources import LedgerResource
 from ledger_assets.storage.rules import approve, store
+from ledger_assets.storage.reading import rows
 
 RULE_SETS = ("combined", "three_entries")
 

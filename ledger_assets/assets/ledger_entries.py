@@ -5,11 +5,12 @@ import time
 from dagster import AssetExecutionContext, Failure, MaterializeResult, asset
 
 from ledger_assets.accounting.errors import LedgerError
-from ledger_assets.metadata import rows, table
+from ledger_assets.metadata import table
 from ledger_assets.periods import MONTHS
 from ledger_assets.resources import LedgerResource
 from ledger_assets.storage.batches import batch as read_batch
 from ledger_assets.storage.batches import latest_batch, post_batch
+from ledger_assets.storage.reading import rows
 
 
 @asset(

@@ -7,12 +7,13 @@ from typing import Any
 from dagster import AssetExecutionContext, Failure, MaterializeResult, asset
 
 from ledger_assets.accounting.errors import LedgerError, RuleError
-from ledger_assets.metadata import rows, table
+from ledger_assets.metadata import table
 from ledger_assets.periods import MONTHS
 from ledger_assets.resources import LedgerResource
 from ledger_assets.storage.batches import Batch, PreflightFailed, open_batch
 from ledger_assets.storage.rules import StoredRules, usable
 from ledger_assets.storage.staging import ROWS_PER_WORKER, Staged, stage
+from ledger_assets.storage.reading import rows
 
 PREFLIGHT = "preflight"
 """Metadata key of a failure that came before anything was started."""

@@ -13,7 +13,7 @@ import psycopg
 
 from ledger_assets.accounting.amounts import parse_amount
 from ledger_assets.accounting.chart import Account
-from ledger_assets.accounting.condition_syntax import parse_condition
+from ledger_assets.accounting.conditions import parse_condition
 from ledger_assets.accounting.errors import RuleError
 from ledger_assets.accounting.posting import CompiledRules, compile_rules
 from ledger_assets.accounting.templates import AccountOverride, RuleSet, Template, TemplateLine, TemplateMatch

@@ -43,5 +43,5 @@ def read_slice(
     if buffer.tell() == 0:
         return TRANSACTION_SCHEMA.to_frame()
     buffer.seek(0)
-    frame = pl.read_csv(buffer, has_header=False, schema=TRANSACTION_SCHEMA, missing_utf8_is_empty_string=True)
+    frame = pl.read_csv(buffer, has_header=False, schema=TRANSACTION_SCHEMA, empty_string_is_null=False)
     return frame if frame["row_number"].is_sorted() else frame.sort("row_number")

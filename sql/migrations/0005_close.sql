@@ -39,8 +39,7 @@ BEGIN
         month := root || '_' || control.period_suffix(the_period);
         CONTINUE WHEN to_regclass(format('ledger.%I', month)) IS NOT NULL;
         -- CREATE … PARTITION OF would lock the root against every reader; ATTACH does not.
-        EXECUTE format('CREATE TABLE ledger.%I (LIKE ledger.%I, CHECK (period = %L)) PARTITION BY RANGE (je_number)',
-                       month, root, the_period);
+        EXECUTE format('CREATE TABLE ledger.%I (LIKE ledger.%I) PARTITION BY RANGE (je_number)', month, root);
         PERFORM control.guard_table(format('ledger.%I', month)::regclass);
         EXECUTE format('ALTER TABLE ledger.%I ATTACH PARTITION ledger.%I FOR VALUES IN (%L)', root, month, the_period);
     END LOOP;
@@ -120,7 +119,7 @@ RETURNS void LANGUAGE sql AS $$
     INSERT INTO control.batch_worker (batch_id, worker_number, records_expected)
     SELECT the_batch, worker_number, 0
     FROM (SELECT sum(row_count) AS positions FROM control.unprocessed_load WHERE period = the_period) AS loads,
-         generate_series(1, ceil(positions / rows_per_worker)::integer) AS worker_number;
+         generate_series(1, ((positions + rows_per_worker - 1) / rows_per_worker)::integer) AS worker_number;
 
     INSERT INTO control.batch_worker_slice (batch_id, worker_number, load_id, first_row_number, last_row_number)
     SELECT the_batch, w.worker_number, l.load_id,
@@ -179,7 +178,7 @@ BEGIN
 END $$;
 
 -- Keys, guards and the worker's record, in the same transaction as the rows: a worker is there completely or not at all.
-CREATE FUNCTION staging.finish_worker(the_batch text, the_attempt integer, the_worker integer, records bigint, exceptions bigint,
+CREATE FUNCTION staging.finish_worker(the_batch text, the_attempt integer, the_worker integer, records bigint,
                                       first_number integer, last_number integer, lines bigint, header_leaf text, line_leaf text,
                                       started timestamptz)
 RETURNS void LANGUAGE plpgsql AS $$

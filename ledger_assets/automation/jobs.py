@@ -1,0 +1,12 @@
+"""The jobs that people launch."""
+
+from dagster import AssetSelection, define_asset_job
+
+from ledger_assets.periods import MONTHS
+
+month_close = define_asset_job(
+    "month_close",
+    selection=AssetSelection.all(),
+    partitions_def=MONTHS,
+    description="Close one month: rules and source checked, entries staged, five gates, the commit, balances, the report.",
+)

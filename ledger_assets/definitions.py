@@ -1,0 +1,24 @@
+"""The composition root: what Dagster knows. Lists, no logic."""
+
+from dagster import Definitions, in_process_executor
+
+from ledger_assets.assets.account_balance_snapshot import account_balance_snapshot
+from ledger_assets.assets.close_report import close_report
+from ledger_assets.assets.journal_templates import journal_templates
+from ledger_assets.assets.ledger_entries import ledger_entries
+from ledger_assets.assets.staged_journal_entries import staged_journal_entries
+from ledger_assets.assets.txn_source import txn_source
+from ledger_assets.automation.jobs import month_close
+from ledger_assets.checks.account_balance_snapshot import balance_controls
+from ledger_assets.checks.journal_templates import rule_controls
+from ledger_assets.checks.staged_journal_entries import gates_before_commit
+from ledger_assets.checks.txn_source import delivery_controls
+from ledger_assets.resources import LedgerResource
+
+defs = Definitions(
+    assets=[txn_source, journal_templates, staged_journal_entries, ledger_entries, account_balance_snapshot, close_report],
+    asset_checks=[delivery_controls, rule_controls, gates_before_commit, balance_controls],
+    jobs=[month_close],
+    resources={"ledger": LedgerResource()},
+    executor=in_process_executor,  # a process per step would cost two to three seconds of imports each
+)

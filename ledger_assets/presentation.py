@@ -1,0 +1,73 @@
+"""How the command line shows things to people: tables, verdicts, progress. Programs ask for --json and get none of this."""
+
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, Protocol
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from ledger_assets.closing import CloseResult
+
+out = Console(soft_wrap=False)
+err = Console(stderr=True)
+
+
+class Advance(Protocol):
+    """Tells a progress bar how many more rows are done."""
+
+    def __call__(self, rows: int, /) -> None: ...
+
+
+@contextmanager
+def progress_bar(title: str, total: int | None) -> Iterator[Advance]:
+    """A bar on a terminal; silence anywhere else."""
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    with Progress(*columns, console=err, disable=not sys.stderr.isatty(), transient=True) as progress:
+        task = progress.add_task(title, total=total)
+        yield lambda rows: progress.advance(task, rows)
+
+
+def print_table(title: str, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Rows as a table, numbers to the right with thousands separators; a note when there are none."""
+    if not rows:
+        out.print(f"{title}: none")
+        return
+    table = Table(title=title, title_justify="left", header_style="bold")
+    for column, value in rows[0].items():
+        table.add_column(column, justify="right" if isinstance(value, int | Decimal) else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(escape(_shown(value)) for value in row.values()))
+    out.print(table)
+
+
+def _shown(value: Any) -> str:
+    if value is None:
+        return ""
+    return f"{value:,}" if isinstance(value, int | Decimal) and not isinstance(value, bool) else str(value)
+
+
+def print_close(result: "CloseResult") -> None:
+    """One line for the outcome, one for each problem, and the first rows behind a failed gate."""
+    headline = {
+        "posted": f"[green]{result.period} posted[/] as {result.batch_id}: {result.entries:,} entries, {result.lines:,} lines",
+        "nothing_new": f"{result.period}: nothing new to post; the balances stand",
+        "gate_failed": f"[red]{result.period} stopped at a gate[/]: nothing was posted",
+        "preflight_failed": f"[yellow]{result.period} was not started[/]",
+    }.get(result.outcome, f"[red]{result.period} failed[/]")
+    out.print(f"{headline} ({result.seconds:.1f} s)")
+    for problem in result.problems:
+        out.print(f"  {escape(problem)}")
+    for gate in result.gates:
+        if gate["offending"]:
+            print_table(f"{gate['gate']}: first rows", gate["offending"][:5])
+
+
+def print_error(message: str) -> None:
+    """What went wrong, on standard error."""
+    err.print(f"[red]error:[/] {escape(message)}", highlight=False)

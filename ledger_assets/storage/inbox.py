@@ -1,0 +1,32 @@
+"""The inbox: a folder per month where files can be left for the `txn_source` asset to take in."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+
+from ledger_assets.accounting.mapping import load_mapping
+from ledger_assets.settings import Settings
+from ledger_assets.storage.source_loads import LoadResult, ingest
+
+SUFFIXES = (".csv", ".parquet")
+MAPPING = "mapping.toml"
+
+
+def inbox(settings: Settings, period: str) -> Path:
+    """`$LEDGER_HOME/inbox/<period>`; it need not exist."""
+    return settings.home / "inbox" / period
+
+
+def ingest_inbox(connection: psycopg.Connection, settings: Settings, period: str, *, loaded_by: str) -> Iterator[LoadResult]:
+    """Load every file of the month's inbox, in the order of their names; one that was loaded before changes nothing.
+
+    The files stay where they are. A malformed file raises SourceFileError and leaves no trace; those before it are loaded.
+    """
+    folder = inbox(settings, period)
+    if not folder.is_dir():
+        return
+    described = folder / MAPPING
+    mapping = load_mapping(described if described.is_file() else None)
+    for path in sorted(path for path in folder.iterdir() if path.suffix in SUFFIXES):
+        yield ingest(connection, path, period=period, mapping=mapping, currency=settings.currency, loaded_by=loaded_by)

@@ -1,0 +1,14 @@
+"""Rows for people to read: the result of a named statement, column by column."""
+
+from typing import Any
+
+import psycopg
+from psycopg.rows import dict_row
+
+from ledger_assets.storage.database import statement
+
+
+def rows(connection: psycopg.Connection, name: str, **parameters: Any) -> list[dict[str, Any]]:
+    """The rows of `sql/<name>.sql` as mappings of column to value."""
+    with connection.cursor(row_factory=dict_row) as cursor:
+        return cursor.execute(statement(name), parameters).fetchall()

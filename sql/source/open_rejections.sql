@@ -1,0 +1,5 @@
+SELECT r.reasons[1], count(*)
+FROM source.rejected_row r
+JOIN source.load l USING (load_id)
+WHERE l.period = %(period)s AND r.status = 'OPEN'
+GROUP BY 1

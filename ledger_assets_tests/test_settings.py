@@ -1,0 +1,64 @@
+"""The environment as the one input of Settings."""
+
+from pathlib import Path
+
+import pytest
+
+from ledger_assets.settings import Settings, SettingsError
+
+PROJECT = Path(__file__).resolve().parent.parent
+
+
+def test_an_empty_environment_gives_the_embedded_server_in_the_project():
+    settings = Settings.from_environment({"LEDGER_HOME": "", "LEDGER_CURRENCY": " "})
+    assert settings == Settings(None, PROJECT / ".ledger", "2024-01", "combined", None)
+    assert settings.project_root == PROJECT
+
+
+def test_every_variable_is_read():
+    settings = Settings.from_environment({
+        "LEDGER_DATABASE_URL": "postgresql://u:secret@db:5433/books",
+        "LEDGER_HOME": "/srv/ledger",
+        "LEDGER_FIRST_PERIOD": "1993-01",
+        "LEDGER_RULE_SET": "three_entries",
+        "LEDGER_CURRENCY": "IDR",
+    })  # fmt: skip
+    expected = Settings("postgresql://u:secret@db:5433/books", Path("/srv/ledger"), "1993-01", "three_entries", "IDR")
+    assert settings == expected
+    assert "secret" not in repr(settings)
+
+
+def test_a_relative_home_does_not_depend_on_the_working_directory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    monkeypatch.chdir(tmp_path)
+    assert Settings.from_environment({"LEDGER_HOME": "var/books"}).home == PROJECT / "var/books"
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "fix"),
+    [
+        ("LEDGER_FIRST_PERIOD", "2024-13", "YYYY-MM"),
+        ("LEDGER_FIRST_PERIOD", "2024-1", "YYYY-MM"),
+        ("LEDGER_CURRENCY", "Rupiah", "ISO 4217"),
+        ("LEDGER_DATABASE_URL", "mysql://db/books", "postgresql://USER:PASSWORD@HOST:PORT/DATABASE"),
+        ("LEDGER_DATABASE_URL", "postgresql://db:5432", "names no database"),
+    ],
+)
+def test_an_error_names_the_variable_the_value_and_the_fix(variable: str, value: str, fix: str):
+    with pytest.raises(SettingsError) as caught:
+        Settings.from_environment({variable: value})
+    assert all(part in str(caught.value) for part in (variable, value, fix))
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://u:secret@db:5432",
+        "mysql://u:secret@db/x",
+        "host=db password=secret",
+        "mysql://db/?password=secret",
+    ],
+)
+def test_an_error_never_shows_a_password(url: str):
+    with pytest.raises(SettingsError) as caught:
+        Settings.from_environment({"LEDGER_DATABASE_URL": url})
+    assert "secret" not in str(caught.value)

@@ -34,7 +34,7 @@ _POSTGRES15 = Path("/usr/lib/postgresql/15/bin")
 def pytest_configure(config: pytest.Config) -> None:
     if not hasattr(config, "workerinput"):
         _sweep()
-        os.environ[_RUN_HOME] = make_home(f"{_PREFIX}{os.getpid()}-", _fastest_place())
+        os.environ[_RUN_HOME] = make_home()
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
@@ -46,17 +46,15 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     _dissolve(home)
 
 
-def make_home(prefix: str, place: Path = _DISK) -> str:
-    """A short-named directory that others may pass through: PostgreSQL runs under another account for root."""
-    home = tempfile.mkdtemp(prefix=prefix, dir=place)
+def make_home() -> str:
+    """A short-named directory that others may pass through: PostgreSQL runs under another account for root.
+
+    In memory, where there is enough of it: cloning a database of 400 files took 12 ms there, 50 to 400 on disk.
+    """
+    roomy = _MEMORY.is_dir() and os.access(_MEMORY, os.W_OK) and shutil.disk_usage(_MEMORY).free > 4 * 2**30
+    home = tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-", dir=_MEMORY if roomy else _DISK)
     Path(home).chmod(0o755)
     return home
-
-
-def _fastest_place() -> Path:
-    """In memory, where there is enough of it: cloning a database of 400 files took 12 ms there, 50 to 400 on disk."""
-    roomy = _MEMORY.is_dir() and os.access(_MEMORY, os.W_OK) and shutil.disk_usage(_MEMORY).free > 4 * 2**30
-    return _MEMORY if roomy else _DISK
 
 
 def _sweep() -> None:
@@ -128,7 +126,7 @@ def postgres15() -> Iterator[str]:
     """The URL of a server of PostgreSQL 15, the oldest that we support, from the machine's own binaries."""
     if not (_POSTGRES15 / "initdb").exists():
         pytest.skip(f"no PostgreSQL 15 in {_POSTGRES15}")
-    directory = Path(make_home("ledger-pg15-"))
+    directory = Path(make_home())
     data = directory / "data"
     data.mkdir(mode=0o700)
     if os.geteuid() == 0:

@@ -38,7 +38,7 @@ ENDLESS = "SELECT sum(random()) FROM generate_series(1, 10000000000)"
 @pytest.fixture
 def place() -> Iterator[Path]:
     """A directory for homes; whatever server was started below it is stopped and removed afterwards."""
-    directory = Path(make_home("ledger-place-"))
+    directory = Path(make_home())
     yield directory
     for link in directory.rglob("server.lock"):
         EmbeddedServer(link.parent).stop()

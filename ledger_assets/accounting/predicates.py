@@ -9,7 +9,7 @@ its condition is true. Text is compared by code point (PostgreSQL's collation "C
 
 import operator
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
 from functools import reduce
@@ -154,8 +154,7 @@ class Not:
 
     def truth(self, row: Row) -> bool | None:
         """True, False, or None for unknown."""
-        truth = self.part.truth(row)
-        return None if truth is None else not truth
+        return not_(self.part.truth(row))
 
     def to_polars(self) -> pl.Expr:
         """The truth of all rows: Boolean, null for unknown."""
@@ -170,8 +169,7 @@ class All:
 
     def truth(self, row: Row) -> bool | None:
         """True, False, or None for unknown."""
-        truths = {part.truth(row) for part in self.parts}
-        return False if False in truths else None if None in truths else True
+        return all_of(part.truth(row) for part in self.parts)
 
     def to_polars(self) -> pl.Expr:
         """The truth of all rows: Boolean, null for unknown."""
@@ -186,8 +184,7 @@ class Some:
 
     def truth(self, row: Row) -> bool | None:
         """True, False, or None for unknown."""
-        truths = {part.truth(row) for part in self.parts}
-        return True if True in truths else None if None in truths else False
+        return some_of(part.truth(row) for part in self.parts)
 
     def to_polars(self) -> pl.Expr:
         """The truth of all rows: Boolean, null for unknown."""
@@ -196,6 +193,23 @@ class Some:
 
 Atom = Comparison | Membership | Like | IsNull
 Node = Atom | Not | All | Some
+
+
+def not_(truth: bool | None) -> bool | None:  # noqa: FBT001 - truths are what it is about
+    """NOT with unknown."""
+    return None if truth is None else not truth
+
+
+def all_of(truths: Iterable[bool | None]) -> bool | None:
+    """AND with unknown."""
+    found = set(truths)
+    return False if False in found else None if None in found else True
+
+
+def some_of(truths: Iterable[bool | None]) -> bool | None:
+    """OR with unknown."""
+    found = set(truths)
+    return True if True in found else None if None in found else False
 
 
 def atoms(node: Node) -> Iterator[Atom]:

@@ -125,7 +125,7 @@ def _write_parquet(frames: Iterable[pl.DataFrame], file: IO[bytes]) -> int:
     writer: pq.ParquetWriter | None = None
     for frame in frames:
         table = frame.to_arrow(compat_level=pl.CompatLevel.oldest())
-        writer = writer or pq.ParquetWriter(file, table.schema, compression="zstd")
+        writer = writer or pq.ParquetWriter(file, table.schema, compression="zstd", write_page_checksum=True)
         writer.write_table(table)
         rows += frame.height
     if writer is not None:

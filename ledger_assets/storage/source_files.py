@@ -1,0 +1,238 @@
+"""Source files into frames, batch by batch: CSV and Parquet of any size in bounded memory.
+
+Here: opening a file, finding out that it cannot be read, and saying so in one clear error with file, line, column,
+value and fix. Not here: what its columns mean (accounting.mapping) and whether its rows are acceptable
+(accounting.schemas).
+
+Every column of a CSV file is read as text: a parser that guesses types would turn amounts into floats. The fast parser
+says little about what is wrong, so after a failure the file is read again by the slow one, which knows line numbers.
+"""
+
+import csv
+import hashlib
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final, NoReturn
+
+import polars as pl
+import polars.selectors as cs
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet as pq
+from pyarrow import types
+
+from ledger_assets.accounting.mapping import Mapped, SourceMapping
+from ledger_assets.accounting.source_errors import SourceFileError, UnreadableValue
+
+BATCH_ROWS: Final = 250_000
+"""Rows of a Parquet batch; a block of a CSV file holds about as many."""
+
+_CSV_BLOCK_BYTES: Final = 32 * 1024 * 1024
+_HASH_BLOCK_BYTES: Final = 1024 * 1024
+
+
+def read(path: Path, mapping: SourceMapping, period: str, *, batch_rows: int = BATCH_ROWS) -> Iterator[Mapped]:
+    """Yield the rows of a file as transactions, in the order of the file.
+
+    Args:
+        path: a file whose name ends in .csv (UTF-8, with a header) or .parquet.
+        mapping: what its columns are.
+        period: the month that is loaded, `YYYY-MM`.
+        batch_rows: rows per batch of a Parquet file.
+
+    Yields:
+        Batches with their rows, the same rows as delivered, and the number of rows that the mapping left out.
+
+    Raises:
+        SourceFileError: the file cannot be read, has no row, lacks a column, or holds something that is no number, no
+            day, or no text. Raised while iterating, at the first fault.
+    """
+    readers: dict[str, Callable[[Path, SourceMapping, int], Iterator[pl.DataFrame]]] = {
+        ".csv": _read_csv,
+        ".parquet": _read_parquet,
+    }
+    reader = readers.get(path.suffix.lower())
+    if reader is None:
+        raise SourceFileError(str(path), "its ending says neither CSV nor Parquet", "name it like january.csv")
+    first_row = 1
+    for raw in _opened(path, reader(path, mapping, batch_rows)):
+        try:
+            yield mapping.apply(raw, first_row, period)
+        except UnreadableValue as error:
+            _refuse_value(path, mapping, error)
+        first_row += raw.height
+    if first_row == 1:
+        _refuse_emptiness(path)
+
+
+def sha256_of(path: Path) -> str:
+    """The hash of a file's content.
+
+    Raises:
+        SourceFileError: the file cannot be read.
+    """
+    with _file_errors(path), path.open("rb") as file:
+        digest = hashlib.sha256()
+        while block := file.read(_HASH_BLOCK_BYTES):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+@contextmanager
+def _file_errors(path: Path) -> Iterator[None]:
+    """Turn what the operating system says about a file into a SourceFileError."""
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise SourceFileError(str(path), "there is no such file", "check the path") from error
+    except IsADirectoryError as error:
+        raise SourceFileError(str(path), "it is a directory", "name one file") from error
+    except OSError as error:
+        fix = "check the permissions and the disk"
+        raise SourceFileError(str(path), f"it cannot be read ({error.strerror or error})", fix) from error
+
+
+def _opened(path: Path, frames: Iterator[pl.DataFrame]) -> Iterator[pl.DataFrame]:
+    with _file_errors(path):
+        yield from frames
+
+
+def _read_csv(path: Path, mapping: SourceMapping, _batch_rows: int) -> Iterator[pl.DataFrame]:
+    names = _header(path, mapping.delimiter)
+    _demand_columns(path, names, mapping)
+    try:
+        blocks = pyarrow.csv.open_csv(
+            path,
+            read_options=pyarrow.csv.ReadOptions(block_size=_CSV_BLOCK_BYTES),
+            parse_options=pyarrow.csv.ParseOptions(delimiter=mapping.delimiter, newlines_in_values=True),
+            convert_options=pyarrow.csv.ConvertOptions(
+                column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=False
+            ),
+        )
+        for block in blocks:
+            yield _frame(block)
+    except (pa.ArrowInvalid, pa.ArrowKeyError) as error:
+        _refuse_csv(path, mapping.delimiter, len(names), error)
+
+
+def _read_parquet(path: Path, mapping: SourceMapping, batch_rows: int) -> Iterator[pl.DataFrame]:
+    with path.open("rb"):
+        pass  # for the operating system's own words: Arrow words them in its way
+    try:
+        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+            schema = file.schema_arrow
+            _demand_columns(path, schema.names, mapping)
+            for name, kind in mapping.needs():
+                _demand_type(path, name, kind, schema.field(name).type)
+            columns = list(dict.fromkeys(name for name, _ in mapping.needs()))
+            for batch in file.iter_batches(batch_rows, columns=columns):
+                yield _frame(batch)
+    except (pa.ArrowException, OSError, ValueError) as error:  # what Arrow raises from garbage
+        fix = "copy or export the file again"
+        raise SourceFileError(str(path), f"it is no intact Parquet file ({_first_line(error)})", fix) from error
+
+
+def _frame(batch: pa.RecordBatch) -> pl.DataFrame:
+    frame = pl.DataFrame(pa.Table.from_batches([batch]))
+    return frame.with_columns(cs.by_dtype(pl.Categorical, pl.Enum).cast(pl.String))
+
+
+def _demand_columns(path: Path, names: list[str], mapping: SourceMapping) -> None:
+    repeated = [name for name, count in Counter(names).items() if count > 1]
+    if repeated:
+        raise SourceFileError(str(path), f"column {repeated[0]!r} is there twice", "give each column its own name")
+    missing = [name for name, _ in mapping.needs() if name not in names]
+    if missing:
+        lacks, has = ", ".join(dict.fromkeys(missing)), ", ".join(names)
+        fix = f"add the column, or name the file's own in [columns] of a mapping (--mapping); the file has {has}"
+        raise SourceFileError(str(path), f"it has no column {lacks}", fix, line=1, column=missing[0])
+
+
+_TYPES: Final = {
+    "text": (types.is_integer,),
+    "amount": (types.is_integer, types.is_decimal32, types.is_decimal64, types.is_decimal128),
+    "day": (types.is_date, lambda kind: types.is_timestamp(kind) and kind.tz is None),
+}
+_TEXT_TYPES: Final = (types.is_string, types.is_large_string, types.is_string_view, types.is_null)
+
+
+def _demand_type(path: Path, name: str, kind: str, found: pa.DataType) -> None:
+    value_type = found.value_type if types.is_dictionary(found) else found
+    if any(is_fine(value_type) for is_fine in _TEXT_TYPES) or any(is_fine(found) for is_fine in _TYPES[kind]):
+        return
+    fixes = {
+        "amount": "store amounts as decimal(18, 2) or text: a float does not hold them exactly",
+        "day": "store days as date: a moment with a time zone may lie in either of two months",
+        "text": "store identifiers as text",
+    }
+    raise SourceFileError(str(path), f"its type is {found}, not {kind}", fixes[kind], column=name)
+
+
+def _header(path: Path, delimiter: str) -> list[str]:
+    for names, _ in _records(path, delimiter):
+        return names
+    raise SourceFileError(str(path), "it is empty", "check the export: a CSV file has a header and rows")
+
+
+def _records(path: Path, delimiter: str) -> Iterator[tuple[list[str], int]]:
+    """Every record that is not blank, the header first, with the line that it ends on. Slow, and says what is wrong.
+
+    Raises:
+        SourceFileError: a byte that is not UTF-8, or a quotation mark without its other one.
+    """
+    # Bytes that are not UTF-8 become surrogates here, so that the line that holds them is known.
+    with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
+        reader = csv.reader(file, delimiter=delimiter, strict=True)
+        try:
+            for fields in reader:
+                for number, text in enumerate(fields):
+                    if not text.isascii() and any("\udc80" <= character <= "\udcff" for character in text):
+                        _refuse_encoding(path, reader.line_num, number, text)
+                if fields:
+                    yield fields, reader.line_num
+        except csv.Error as error:
+            fix = "close every quotation mark, and double those inside of a value"
+            raise SourceFileError(str(path), f"it is not CSV ({error})", fix, line=reader.line_num) from error
+
+
+def _refuse_encoding(path: Path, line: int, number: int, text: str) -> NoReturn:
+    shown = text.encode("utf-8", "surrogateescape")[:40]
+    raise SourceFileError(
+        str(path), f"{shown!r} is not UTF-8", "export the file as UTF-8", line=line, column=str(number + 1), value=text
+    )
+
+
+def _refuse_csv(path: Path, delimiter: str, width: int, error: Exception) -> NoReturn:
+    """Say what is wrong with a file that the fast parser gave up on."""
+    line = 0
+    for fields, line in _records(path, delimiter):
+        if len(fields) != width:
+            problem = f"it has {len(fields)} fields where the header has {width}"
+            fix = "complete the row; if a field holds the delimiter, put it in quotation marks"
+            raise SourceFileError(str(path), problem, fix, line=line, value=delimiter.join(fields)[:200]) from error
+    if line <= 1:
+        _refuse_emptiness(path)  # a header without its newline
+    raise SourceFileError(str(path), f"it is not CSV ({_first_line(error)})", "export the file again") from error
+
+
+def _refuse_emptiness(path: Path) -> NoReturn:
+    raise SourceFileError(str(path), "it has no rows", "check the export: a month without transactions needs no file")
+
+
+def _refuse_value(path: Path, mapping: SourceMapping, error: UnreadableValue) -> NoReturn:
+    """Say on which line the unreadable value of a row is; in a Parquet file rows are what can be counted."""
+    line = error.row_number
+    if path.suffix.lower() == ".csv":
+        for number, (_, line_of_row) in enumerate(_records(path, mapping.delimiter)):
+            line = line_of_row
+            if number == error.row_number:
+                break
+    raise SourceFileError(
+        str(path), error.rule, error.fix, line=line, column=error.column, value=error.value
+    ) from error
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).partition("\n")[0]

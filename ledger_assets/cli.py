@@ -1,7 +1,8 @@
 """The command `ledger-assets`: what people and other programs call.
 
-Belongs here: words, options, exit codes and what is printed. Not here: anything that decides. Imports that cost time stand inside the commands that
-need them: a close from a cold shell takes seconds, and `status` should not wait for Dagster.
+Belongs here: words, options, exit codes and what is printed. Not here: anything that decides. Imports that cost time
+stand inside the commands that need them: a close from a cold shell takes seconds, and `status` should not wait for
+Dagster.
 """
 
 import getpass
@@ -20,7 +21,7 @@ from ledger_assets.presentation import out, print_close, print_error, print_tabl
 from ledger_assets.settings import Settings, SettingsError
 
 
-class Period(click.ParamType):
+class Period(click.ParamType[str]):
     """A month, YYYY-MM."""
 
     name = "YYYY-MM"
@@ -63,8 +64,8 @@ existing_file = click.Path(exists=True, dir_okay=False, path_type=Path)
 def main() -> None:
     """The month-end close of a takaful insurer: from source transactions to a posted ledger and its balances.
 
-    Without LEDGER_DATABASE_URL everything lives in an embedded PostgreSQL under .ledger/ (or $LEDGER_HOME), which is started when it is needed and
-    stopped by `ledger-assets down`.
+    Without LEDGER_DATABASE_URL everything lives in an embedded PostgreSQL under .ledger/ (or $LEDGER_HOME), which is
+    started when it is needed and stopped by `ledger-assets down`.
     """
 
 
@@ -124,7 +125,7 @@ def ui(port: int) -> None:
     ready(settings)
     os.chdir(settings.project_root)
     program = Path(sys.executable).parent / "dagster"
-    os.execv(program, [str(program), "dev", "--workspace", "workspace.yaml", "--port", str(port)])  # noqa: S606 - our own venv's dagster
+    os.execv(program, [str(program), "dev", "--workspace", "workspace.yaml", "--port", str(port)])  # noqa: S606 - our own program
 
 
 # ------------------------------------------------------------------------------------------------ transactions
@@ -134,8 +135,16 @@ def ui(port: int) -> None:
 @period_option
 @click.option("--rows", required=True, type=click.IntRange(min=0), help="How many transactions.")
 @click.option("--seed", default=1, show_default=True, help="The same seed gives the same rows.")
-@click.option("--out", "path", required=True, type=click.Path(dir_okay=False, path_type=Path), help="A .csv or .parquet file.")
-@click.option("--defect", "defects", multiple=True, metavar="NAME", help="Put a fault in (repeatable); an unknown name lists them all.")
+@click.option(
+    "--out", "path", required=True, type=click.Path(dir_okay=False, path_type=Path), help="A .csv or .parquet file."
+)
+@click.option(
+    "--defect",
+    "defects",
+    multiple=True,
+    metavar="NAME",
+    help="Put a fault in (repeatable); an unknown name lists them all.",
+)
 def generate(period: str, rows: int, seed: int, path: Path, defects: tuple[str, ...]) -> None:
     """Make test transactions: contributions and claims, split to the funds, always the same for a seed."""
     from ledger_assets.accounting.generation import generate as make
@@ -155,7 +164,12 @@ def generate(period: str, rows: int, seed: int, path: Path, defects: tuple[str, 
 @main.command()
 @click.argument("file", type=existing_file)
 @period_option
-@click.option("--mapping", "mapping_file", type=existing_file, help="A TOML file that names the file's own columns, constants and splits.")
+@click.option(
+    "--mapping",
+    "mapping_file",
+    type=existing_file,
+    help="A TOML file that names the file's own columns, constants and splits.",
+)
 @as_json
 def ingest(file: Path, period: str, mapping_file: Path | None, as_json: bool) -> None:
     """Load a file of transactions into the source of a month; loading it again changes nothing."""
@@ -167,8 +181,13 @@ def ingest(file: Path, period: str, mapping_file: Path | None, as_json: bool) ->
     url = ready(settings)
     with connect(url) as connection, progress_bar(f"loading {file.name}", None) as advance:
         result = load(
-            connection, file, period=period, mapping=load_mapping(mapping_file), currency=settings.currency,
-            loaded_by=getpass.getuser(), progress=advance,
+            connection,
+            file,
+            period=period,
+            mapping=load_mapping(mapping_file),
+            currency=settings.currency,
+            loaded_by=getpass.getuser(),
+            progress=advance,
         )
     if as_json:
         print_json(asdict(result))
@@ -205,7 +224,13 @@ def acknowledge(period: str, reason: str) -> None:
 @main.command("approve-rules")
 @click.argument("rule_set")
 @click.argument("version", type=int)
-@click.option("--as", "approver", default=getpass.getuser, show_default="your user name", help="Who approves; never the one who prepared it.")
+@click.option(
+    "--as",
+    "approver",
+    default=getpass.getuser,
+    show_default="your user name",
+    help="Who approves; never the one who prepared it.",
+)
 def approve_rules(rule_set: str, version: int, approver: str) -> None:
     """Approve a stored version of a rule set, so that it may post."""
     from ledger_assets.storage.database import connect
@@ -214,7 +239,9 @@ def approve_rules(rule_set: str, version: int, approver: str) -> None:
     with connect(ready(Settings.from_environment())) as connection:
         content_hash = load(connection, rule_set, version).rule_set.content_hash()
         new = approve(connection, rule_set, version, approved_by=approver, content_hash=content_hash)
-    click.echo(f"rule set {rule_set} v{version} {'approved' if new else 'was approved before'}, content {content_hash[:12]}")
+    click.echo(
+        f"rule set {rule_set} v{version} {'approved' if new else 'was approved before'}, content {content_hash[:12]}"
+    )
 
 
 # ------------------------------------------------------------------------------------------------ the close
@@ -222,20 +249,23 @@ def approve_rules(rule_set: str, version: int, approver: str) -> None:
 
 @main.command()
 @click.argument("period", type=PERIOD)
-@click.option("--dry-run", is_flag=True, help="Stage and run the gates on the real data, then take everything away again.")
+@click.option(
+    "--dry-run", is_flag=True, help="Stage and run the gates on the real data, then take everything away again."
+)
 @click.option("--verbose", is_flag=True, help="Show Dagster's events as they happen.")
 @as_json
 def close(period: str, dry_run: bool, verbose: bool, as_json: bool) -> None:
     """Close a month: stage, gates, post, balances, report.
 
-    Exit code 0: posted, or nothing to do. 2: a gate failed. 3: pre-flight failed, nothing was started. 1: anything else.
+    Exit code 0: posted, or nothing to do. 2: a gate failed. 3: pre-flight failed, nothing was started. 1: anything
+    else.
     """
     settings = Settings.from_environment()
     ready(settings)
     if dry_run:
         from ledger_assets.rehearsal import rehearse
 
-        result = rehearse(settings, period)
+        result = rehearse(settings, period, performed_by=getpass.getuser())
     else:
         from ledger_assets.closing import close as run
 
@@ -259,9 +289,7 @@ def status(period: str | None, as_json: bool) -> None:
         if period is None:
             answer = {"months": rows(connection, "control/months")}
         else:
-            answer = {
-                name: rows(connection, statement, period=period) for name, statement in PERIOD_STATUS.items()
-            }
+            answer = {name: rows(connection, statement, period=period) for name, statement in PERIOD_STATUS.items()}
     if as_json:
         print_json(answer["months"] if period is None else answer)
         return
@@ -299,14 +327,25 @@ def demo() -> None:
 
 @main.command()
 @click.option("--rows", default=1_000_000, show_default=True, type=click.IntRange(min=1))
-@click.option("--lines", default="8", show_default=True, type=click.Choice(["2", "8"]), help="Lines per entry: 8 = combined, 2 = three_entries.")
+@click.option(
+    "--lines",
+    default="8",
+    show_default=True,
+    type=click.Choice(["2", "8"]),
+    help="Lines per entry: 8 = combined, 2 = three_entries.",
+)
 @as_json
 def bench(rows: int, lines: str, as_json: bool) -> None:
     """Close generated transactions in a scratch database and compare with the bare COPY of the same rows."""
     from ledger_assets.bench import run_bench
 
-    result = run_bench(Settings.from_environment(), rows=rows, lines=int(lines))
-    print_json(result)
+    result = run_bench(Settings.from_environment(), transactions=rows, lines=int(lines))
+    if as_json:
+        print_json(result)
+    else:
+        steps = result.pop("steps")
+        print_table("steps", [{"step": step, "seconds": seconds} for step, seconds in steps.items()])
+        print_table("close against bare COPY", [result])
 
 
 if __name__ == "__main__":

@@ -16,7 +16,14 @@ from ledger_assets.checks.txn_source import delivery_controls
 from ledger_assets.resources import LedgerResource
 
 defs = Definitions(
-    assets=[txn_source, journal_templates, staged_journal_entries, ledger_entries, account_balance_snapshot, close_report],
+    assets=[
+        txn_source,
+        journal_templates,
+        staged_journal_entries,
+        ledger_entries,
+        account_balance_snapshot,
+        close_report,
+    ],
     asset_checks=[delivery_controls, rule_controls, gates_before_commit, balance_controls],
     jobs=[month_close],
     resources={"ledger": LedgerResource()},

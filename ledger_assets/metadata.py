@@ -13,7 +13,7 @@ ROWS_SHOWN = 20
 BAR_WIDTH = 40
 
 
-def table(records: Sequence[Mapping[str, Any]]) -> TableMetadataValue | MetadataValue:  # type: ignore[type-arg]
+def table(records: Sequence[Mapping[str, Any]]) -> TableMetadataValue | MetadataValue:
     """A table of the first records; amounts with thousands separators, everything as text. No record: a note."""
     if not records:
         return MetadataValue.md("*none*")
@@ -35,14 +35,14 @@ def text(value: Any) -> str:
             return str(value)
 
 
-def bars(amounts: Mapping[str, Decimal]) -> MetadataValue:  # type: ignore[type-arg]
+def bars(amounts: Mapping[str, Decimal]) -> MetadataValue:
     """A bar chart in text: one bar per name, negative ones hollow, scaled to the largest."""
     if not amounts:
         return MetadataValue.md("*none*")
     largest = max((abs(amount) for amount in amounts.values()), default=Decimal(0)) or Decimal(1)
     name_width, amount_width = max(map(len, amounts)), max(len(f"{amount:,}") for amount in amounts.values())
-    lines = [
-        f"{name:<{name_width}}  {amount:>{amount_width},}  {('█' if amount >= 0 else '░') * int(abs(amount) * BAR_WIDTH / largest)}"
-        for name, amount in amounts.items()
-    ]
+    lines = []
+    for name, amount in amounts.items():
+        bar = ("█" if amount >= 0 else "░") * int(abs(amount) * BAR_WIDTH / largest)
+        lines.append(f"{name:<{name_width}}  {amount:>{amount_width},}  {bar}")
     return MetadataValue.md("```\n" + "\n".join(lines) + "\n```")

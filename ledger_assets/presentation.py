@@ -1,4 +1,4 @@
-"""How the command line shows things to people: tables, verdicts, progress. Programs ask for --json and get none of this."""
+"""How the command line shows things to people: tables, verdicts, progress. Programs ask for --json instead."""
 
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,7 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 if TYPE_CHECKING:
-    from ledger_assets.closing import CloseResult
+    from ledger_assets.close_result import CloseResult
 
 out = Console(soft_wrap=False)
 err = Console(stderr=True)
@@ -54,9 +54,11 @@ def _shown(value: Any) -> str:
 
 def print_close(result: "CloseResult") -> None:
     """One line for the outcome, one for each problem, and the first rows behind a failed gate."""
+    written = f"{result.entries:,} entries, {result.lines:,} lines"
     headline = {
-        "posted": f"[green]{result.period} posted[/] as {result.batch_id}: {result.entries:,} entries, {result.lines:,} lines",
+        "posted": f"[green]{result.period} posted[/] as {result.batch_id}: {written}",
         "nothing_new": f"{result.period}: nothing new to post; the balances stand",
+        "rehearsed": f"[green]{result.period} would pass its gates[/]: {written}; nothing was kept",
         "gate_failed": f"[red]{result.period} stopped at a gate[/]: nothing was posted",
         "preflight_failed": f"[yellow]{result.period} was not started[/]",
     }.get(result.outcome, f"[red]{result.period} failed[/]")

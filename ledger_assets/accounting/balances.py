@@ -1,4 +1,5 @@
-"""Controls on the balances of a month (B4): they balance, they continue the month before, and they are those of the lines.
+"""Controls on the balances of a month (B4): they balance, they continue the month before, and they are those of the
+lines.
 
 Amounts are integers in minor units; debit balances are positive, credit balances negative.
 """
@@ -15,8 +16,8 @@ BALANCE_SHEET = ("ASSET", "LIABILITY")
 class AccountBalance:
     """One account at the end of the month, next to what other routes give for it.
 
-    `previous_closing` comes from the snapshot of the month before (0 when there is none); `line_debit` and `line_credit` are re-added from
-    the posted lines themselves.
+    `previous_closing` comes from the snapshot of the month before (0 when there is none); `line_debit` and
+    `line_credit` are re-added from the posted lines themselves.
     """
 
     account_code: str
@@ -34,20 +35,22 @@ class AccountBalance:
 
 @dataclass(frozen=True)
 class Balances:
-    """The balances of a month: of accounts, and of funds as the postings moved them (fund -> minor units, surplus positive)."""
+    """A month's balances: of accounts, and of funds as the postings moved them (fund -> minor units)."""
 
     accounts: Sequence[AccountBalance]
     funds: Mapping[str, int]
 
 
 def debits_equal_credits(balances: Balances) -> Verdict:
-    """The month's debits equal its credits, in every fund; and so the closing balances of every fund add up to nothing."""
+    """Debits equal credits in every fund, and so every fund's closing balances add up to nothing."""
     lines = []
     for fund in _funds(balances):
         accounts = [account for account in balances.accounts if account.fund == fund]
         lines.append(amount(f"{fund} movements", sum(a.debit for a in accounts), sum(a.credit for a in accounts)))
         lines.append(amount(f"{fund} closing balances", 0, sum(a.closing for a in accounts)))
-    summary = amount("debits = credits", sum(a.debit for a in balances.accounts), sum(a.credit for a in balances.accounts))
+    summary = amount(
+        "debits = credits", sum(a.debit for a in balances.accounts), sum(a.credit for a in balances.accounts)
+    )
     return conclude("debits_equal_credits", lines, summary=summary, good="every fund balances", bad="out of balance")
 
 
@@ -55,10 +58,16 @@ def opening_equals_previous_closing(balances: Balances) -> Verdict:
     """Every account opens with the balance that it closed the month before with."""
     lines = [amount(a.account_code, a.previous_closing, a.opening) for a in balances.accounts]
     summary = amount(
-        "opening balances", sum(abs(a.previous_closing) for a in balances.accounts), sum(abs(a.opening) for a in balances.accounts)
+        "opening balances",
+        sum(abs(a.previous_closing) for a in balances.accounts),
+        sum(abs(a.opening) for a in balances.accounts),
     )
     return conclude(
-        "opening_equals_previous_closing", lines, summary=summary, good="every account continues", bad="the month before ended differently"
+        "opening_equals_previous_closing",
+        lines,
+        summary=summary,
+        good="every account continues",
+        bad="the month before ended differently",
     )
 
 
@@ -69,32 +78,44 @@ def snapshot_equals_lines(balances: Balances) -> Verdict:
         lines.append(amount(f"{account.account_code} debit", account.line_debit, account.debit))
         lines.append(amount(f"{account.account_code} credit", account.line_credit, account.credit))
     summary = amount("debits", sum(a.line_debit for a in balances.accounts), sum(a.debit for a in balances.accounts))
-    return conclude("snapshot_equals_lines", lines, summary=summary, good="the lines say the same", bad="the lines say otherwise")
+    return conclude(
+        "snapshot_equals_lines", lines, summary=summary, good="the lines say the same", bad="the lines say otherwise"
+    )
 
 
 def fund_balances_agree(balances: Balances) -> Verdict:
-    """What each fund owns over what it owes, by its assets and liabilities, is what the postings moved its balance to."""
+    """A fund's assets less its liabilities are the balance that the postings moved it to."""
     lines = []
     for fund in sorted({*_funds(balances), *balances.funds}):
         net_assets = sum(a.closing for a in balances.accounts if a.fund == fund and a.account_type in BALANCE_SHEET)
         lines.append(amount(fund, net_assets, balances.funds.get(fund, 0)))
     summary = amount(
-        "all funds", sum(a.closing for a in balances.accounts if a.account_type in BALANCE_SHEET), sum(balances.funds.values())
+        "all funds",
+        sum(a.closing for a in balances.accounts if a.account_type in BALANCE_SHEET),
+        sum(balances.funds.values()),
     )
-    return conclude("fund_balances_agree", lines, summary=summary, good="net assets = fund balances", bad="fund balances differ")
+    return conclude(
+        "fund_balances_agree", lines, summary=summary, good="net assets = fund balances", bad="fund balances differ"
+    )
 
 
 def interfund_balances_mirror(balances: Balances) -> Verdict:
     """What one fund owes is what the other is owed: every due-to account and its due-from account add up to nothing."""
     closing = {account.account_code: account.closing for account in balances.accounts}
     lines = [
-        amount(f"{account.account_code} against {account.mirror_account_code}", -closing.get(account.mirror_account_code, 0), account.closing)
+        amount(
+            f"{account.account_code} against {account.mirror_account_code}",
+            -closing.get(account.mirror_account_code, 0),
+            account.closing,
+        )
         for account in balances.accounts
         if account.mirror_account_code is not None
     ]
     total = sum(account.closing for account in balances.accounts if account.mirror_account_code is not None)
     summary = amount("inter-fund balances", 0, total)
-    return conclude("interfund_balances_mirror", lines, summary=summary, good="every pair mirrors", bad="a pair does not mirror")
+    return conclude(
+        "interfund_balances_mirror", lines, summary=summary, good="every pair mirrors", bad="a pair does not mirror"
+    )
 
 
 def _funds(balances: Balances) -> list[str]:
@@ -104,6 +125,10 @@ def _funds(balances: Balances) -> list[str]:
 CONTROLS: Mapping[str, Callable[[Balances], Verdict]] = {
     control.__name__: control
     for control in (
-        debits_equal_credits, opening_equals_previous_closing, snapshot_equals_lines, fund_balances_agree, interfund_balances_mirror
+        debits_equal_credits,
+        opening_equals_previous_closing,
+        snapshot_equals_lines,
+        fund_balances_agree,
+        interfund_balances_mirror,
     )
 }

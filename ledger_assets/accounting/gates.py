@@ -1,9 +1,9 @@
 """The gates before the commit (A4): five pure functions from control totals to a verdict.
 
-Control totals are read from the stored rows (see `storage/control_totals.py`), never from what was in memory when the rows
-were written. The same five conditions stand in SQL, in `control.failed_conditions`, where the posting transaction enforces
-them; a test holds the two against each other. Here they are explained: what was expected, what is there, and the
-difference, line by line.
+Control totals are read from the stored rows (see `storage/control_totals.py`), never from what was in memory when the
+rows were written. The same five conditions stand in SQL, in `control.failed_conditions`, where the posting
+transaction enforces them; a test holds the two against each other. Here they are explained: what was expected, what
+is there, and the difference, line by line.
 
 Amounts are integers in minor units. None of these functions raises on bad data: bad data is what a verdict is for.
 """
@@ -87,11 +87,13 @@ class ControlTotals:
 
 
 def record_count(totals: ControlTotals) -> Verdict:
-    """Every source transaction is journaled once, no exception is open, and the leaves hold what the workers reported."""
+    """Every transaction is journaled once, no exception is open, the leaves hold what the workers reported."""
     types = sorted(totals.source.keys() | totals.staged.keys())
     expected = {name: totals.source[name].count if name in totals.source else 0 for name in types}
     lines = [count(f"{name} transactions journaled", expected[name], totals.staged.get(name, 0)) for name in types]
-    lines += [count(f"exceptions {reason}", 0, count) for reason, count in sorted(totals.open_exceptions.items())]
+    lines += [
+        count(f"exceptions {reason}", 0, open_rows) for reason, open_rows in sorted(totals.open_exceptions.items())
+    ]
     for worker in totals.workers:
         lines.append(count(f"worker {worker.worker_number} entries", worker.reported_entries, worker.entries))
         lines.append(count(f"worker {worker.worker_number} lines", worker.reported_lines, worker.lines))
@@ -104,7 +106,8 @@ def record_count(totals: ControlTotals) -> Verdict:
 def sequence_integrity(totals: ControlTotals) -> Verdict:
     """The numbers run from the period's next free number on, without gap or duplicate, each worker inside its range.
 
-    Within a leaf the primary key keeps numbers apart, so first, last and count of each leaf are all there is to compare.
+    Within a leaf the primary key keeps numbers apart, so first, last and count of each leaf are all there is to
+    compare.
     """
     lines = [count("first number of the batch", totals.next_je_number, totals.first_je_number)]
     following = totals.first_je_number
@@ -174,8 +177,12 @@ def fund_reconciliation(totals: ControlTotals) -> Verdict:
 def source_unchanged(totals: ControlTotals) -> Verdict:
     """The source rows are those that were loaded: same count, same checksum, load by load."""
     lines = load_comparisons(totals.loads)
-    summary = count("checksum", sum(load.loaded_checksum for load in totals.loads), sum(load.checksum for load in totals.loads))
-    return conclude("source_unchanged", lines, summary=summary, good="the source is as it was loaded", bad="the source has changed")
+    summary = count(
+        "checksum", sum(load.loaded_checksum for load in totals.loads), sum(load.checksum for load in totals.loads)
+    )
+    return conclude(
+        "source_unchanged", lines, summary=summary, good="the source is as it was loaded", bad="the source has changed"
+    )
 
 
 def load_comparisons(loads: Sequence[LoadTotals]) -> list[Comparison]:

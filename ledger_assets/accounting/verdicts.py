@@ -1,6 +1,7 @@
 """What a control says: expected, actual, difference, line by line.
 
-Here: the form of a verdict and how it is concluded from its lines. Not here: the controls themselves (gates, balances, deliveries).
+Here: the form of a verdict and how it is concluded from its lines. Not here: the controls themselves (gates,
+balances, deliveries).
 """
 
 from collections.abc import Iterable
@@ -49,12 +50,15 @@ def amount(measure: str, expected: int, actual: int) -> Comparison:
 def conclude(gate: str, comparisons: Iterable[Comparison], *, summary: Comparison, good: str, bad: str) -> Verdict:
     """A control passes when each of its lines does; no line, nothing to refuse.
 
-    The summary's figures stand for the whole; when they agree although a line fails, the first failing line stands for it.
+    The summary's figures stand for the whole; when they agree although a line fails, the first failing line stands
+    for it.
     """
     lines = tuple(comparisons)
     failing = [line for line in lines if not line.passed]
     shown = failing[0] if failing and summary.passed else summary
-    named = "; ".join(f"{line.measure}: expected {line.expected}, found {line.actual}" for line in failing[:CULPRITS_NAMED])
+    named = "; ".join(
+        f"{line.measure}: expected {line.expected}, found {line.actual}" for line in failing[:CULPRITS_NAMED]
+    )
     return Verdict(
         gate, not failing, shown.expected, shown.actual, shown.difference, f"{bad}: {named}" if failing else good, lines
     )

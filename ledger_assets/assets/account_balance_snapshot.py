@@ -1,18 +1,18 @@
 """Balances at the end of the month, rolled forward from the month before (B4)."""
 
-from dagster import AssetDep, AssetExecutionContext, Failure, MaterializeResult, asset
+from dagster import AssetExecutionContext, Failure, MaterializeResult, asset
 
 from ledger_assets.accounting.errors import LedgerError
 from ledger_assets.assets.staged_journal_entries import preflight_failure
 from ledger_assets.metadata import bars, table
-from ledger_assets.periods import MONTHS, PREVIOUS_MONTH
+from ledger_assets.periods import MONTHS
 from ledger_assets.resources import LedgerResource
 from ledger_assets.storage.batches import PreflightFailed, take_snapshot
 from ledger_assets.storage.reading import rows
 
 
 @asset(
-    deps=["ledger_entries", AssetDep("account_balance_snapshot", partition_mapping=PREVIOUS_MONTH)],
+    deps=["ledger_entries"],
     partitions_def=MONTHS,
     group_name="ledger",
     kinds={"postgres"},
@@ -21,13 +21,16 @@ from ledger_assets.storage.reading import rows
 def account_balance_snapshot(context: AssetExecutionContext, ledger: LedgerResource) -> MaterializeResult[None]:
     """Opening balance, debits, credits and closing balance of every account; taking them closes the month.
 
-    Opening is the closing of the month before, so a month waits until that one is closed (the first month of the books starts from zero).
-    Debit balances are positive, credit balances negative. Also shown: what each fund owns over what it owes (`ledger.fund_balance`).
+    Opening is the closing of the month before, so a month waits until that one is closed (the first month of the
+    books starts from zero). Debit balances are positive, credit balances negative. Also shown: what each fund owns
+    over what it owes (`ledger.fund_balance`).
     """
     period = context.partition_key
     with ledger.connect() as connection:
         try:
-            accounts = take_snapshot(connection, period, first_period=ledger.the_first_period, performed_by=ledger.actor)
+            accounts = take_snapshot(
+                connection, period, first_period=ledger.the_first_period, performed_by=ledger.actor
+            )
         except PreflightFailed as refusal:
             raise preflight_failure(refusal) from refusal
         except LedgerError as refusal:

@@ -23,8 +23,9 @@ from ledger_assets.storage.reading import rows
 def ledger_entries(context: AssetExecutionContext, ledger: LedgerResource) -> MaterializeResult[None]:
     """Posted journal entries: append-only, numbered without gap, visible all at once.
 
-    Posting attaches the staged leaf tables to the ledger in one transaction, which checks every gate's condition again. It moves no
-    row, so it takes as long for ten million transactions as for ten. Read them in `ledger.ledger_entry_header` and `ledger.ledger_entry_line`.
+    Posting attaches the staged leaf tables to the ledger in one transaction, which checks every gate's condition
+    again. It moves no row, so it takes as long for ten million transactions as for ten. Read them in
+    `ledger.ledger_entry_header` and `ledger.ledger_entry_line`.
     """
     period = context.partition_key
     with ledger.connect() as connection:

@@ -11,9 +11,9 @@ from ledger_assets.metadata import table
 from ledger_assets.periods import MONTHS
 from ledger_assets.resources import LedgerResource
 from ledger_assets.storage.batches import Batch, PreflightFailed, open_batch
+from ledger_assets.storage.reading import rows
 from ledger_assets.storage.rules import StoredRules, usable
 from ledger_assets.storage.staging import ROWS_PER_WORKER, Staged, stage
-from ledger_assets.storage.reading import rows
 
 PREFLIGHT = "preflight"
 """Metadata key of a failure that came before anything was started."""
@@ -27,19 +27,27 @@ PREFLIGHT = "preflight"
     owners=["team:finance-operations"],
 )
 def staged_journal_entries(context: AssetExecutionContext, ledger: LedgerResource) -> MaterializeResult[None]:
-    """Journal entries of the month's unprocessed loads, written but not posted: open to inspection, replaced by the next materialization.
+    """Journal entries of the month's unprocessed loads, written but not posted: open to inspection, replaced by the
+    next materialization.
 
-    Each transaction is matched to a template of the approved rules and expanded into balanced lines; what cannot be goes to
-    `control.exception_queue`. Nothing is staged when everything that arrived is posted. Read the rows in `staging.je_header_staging`
-    and `staging.je_line_staging`.
+    Each transaction is matched to a template of the approved rules and expanded into balanced lines; what cannot be
+    goes to `control.exception_queue`. Nothing is staged when everything that arrived is posted. Read the rows in
+    `staging.je_header_staging` and `staging.je_line_staging`.
     """
     period = context.partition_key
     with ledger.connect() as connection:
         try:
             rules = usable(connection, ledger.the_rule_set)
             batch = open_batch(
-                connection, period=period, kind="MONTHEND", rule_set=rules.rule_set.name, rule_version=rules.rule_set.version,
-                rows_per_worker=ROWS_PER_WORKER, first_period=ledger.the_first_period, performed_by=ledger.actor, run_id=context.run_id,
+                connection,
+                period=period,
+                kind="MONTHEND",
+                rule_set=rules.rule_set.name,
+                rule_version=rules.rule_set.version,
+                rows_per_worker=ROWS_PER_WORKER,
+                first_period=ledger.the_first_period,
+                performed_by=ledger.actor,
+                run_id=context.run_id,
             )
         except (PreflightFailed, RuleError) as refusal:
             raise preflight_failure(refusal) from refusal
@@ -47,8 +55,13 @@ def staged_journal_entries(context: AssetExecutionContext, ledger: LedgerResourc
         return MaterializeResult(metadata={"outcome": "nothing new: everything that arrived is posted"})
     started = time.perf_counter()
     staged = stage(
-        ledger.database_url, batch, rules.compiled(), performed_by=ledger.actor,
-        progress=lambda transactions: context.log.info("%s: %s transactions journaled", batch.batch_id, f"{transactions:,}"),
+        ledger.database_url,
+        batch,
+        rules.compiled(),
+        performed_by=ledger.actor,
+        progress=lambda transactions: context.log.info(
+            "%s: %s transactions journaled", batch.batch_id, f"{transactions:,}"
+        ),
     )
     return MaterializeResult(metadata=_metadata(ledger, batch, rules, staged, time.perf_counter() - started))
 
@@ -58,12 +71,15 @@ def preflight_failure(refusal: LedgerError) -> Failure:
     return Failure(str(refusal), metadata={PREFLIGHT: type(refusal).__name__, "fix": refusal.fix}, allow_retries=False)
 
 
-def _metadata(ledger: LedgerResource, batch: Batch, rules: StoredRules, staged: Staged, seconds: float) -> Mapping[str, Any]:
+def _metadata(
+    ledger: LedgerResource, batch: Batch, rules: StoredRules, staged: Staged, seconds: float
+) -> Mapping[str, Any]:
     keys = {"batch_id": batch.batch_id, "period": batch.period}
     with ledger.connect() as connection:
         return {
             "batch": f"{batch.batch_id}, attempt {batch.attempt}",
-            "rules": f"{rules.rule_set.title}, approved by {rules.approved_by}",
+            "rules": rules.rule_set.title,
+            "rules_approved_by": rules.approval.approved_by if rules.approval else "no approval needed",
             "transactions": staged.transactions,
             "entries": staged.entries,
             "lines": staged.lines,

@@ -9,12 +9,15 @@ from ledger_assets.storage.inbox import ingest_inbox
 from ledger_assets.storage.reading import rows
 
 
-@asset(partitions_def=MONTHS, group_name="source", kinds={"csv", "parquet", "postgres"}, owners=["team:data-engineering"])
+@asset(
+    partitions_def=MONTHS, group_name="source", kinds={"csv", "parquet", "postgres"}, owners=["team:data-engineering"]
+)
 def txn_source(context: AssetExecutionContext, ledger: LedgerResource) -> MaterializeResult[None]:
     """Validated transactions of the month, pre-split into fund components.
 
-    Files arrive by `ledger-assets ingest`, or lie in the inbox (`$LEDGER_HOME/inbox/<period>/`, with an optional `mapping.toml`) and are taken in
-    here. A file that was loaded before changes nothing. Refused rows are kept in `source.rejected_row` with their reasons.
+    Files arrive by `ledger-assets ingest`, or lie in the inbox (`$LEDGER_HOME/inbox/<period>/`, with an optional
+    `mapping.toml`) and are taken in here. A file that was loaded before changes nothing. Refused rows are kept in
+    `source.rejected_row` with their reasons.
     """
     period = context.partition_key
     with ledger.connect() as connection:

@@ -8,5 +8,5 @@ month_close = define_asset_job(
     "month_close",
     selection=AssetSelection.all(),
     partitions_def=MONTHS,
-    description="Close one month: rules and source checked, entries staged, five gates, the commit, balances, the report.",
+    description="Close one month: rules and source checked, entries staged, gates, the commit, balances, report.",
 )

@@ -13,7 +13,7 @@ from ledger_assets.storage.balances import read_balances
 ASSET = "account_balance_snapshot"
 
 DESCRIPTIONS = {
-    "debits_equal_credits": "The month's debits equal its credits in every fund, and every fund's closing balances add up to nothing.",
+    "debits_equal_credits": "Debits equal credits in every fund, and every fund's closing balances add up to nothing.",
     "opening_equals_previous_closing": "Every account opens with the balance that it closed the month before with.",
     "snapshot_equals_lines": "The balances are those of the posted lines, added up again.",
     "fund_balances_agree": "Each fund's assets less liabilities are the balance that the postings moved it to.",

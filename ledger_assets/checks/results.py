@@ -1,7 +1,7 @@
 """A verdict becomes an asset check result: the one place, for all checks.
 
-What a check declares (`AssetCheckSpec`) and what it reports come from the same names, so that it cannot report what it never
-declared, and a check that reports nothing fails its step (no `can_subset`).
+What a check declares (`AssetCheckSpec`) and what it reports come from the same names, so that it cannot report what
+it never declared, and a check that reports nothing fails its step (no `can_subset`).
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -10,7 +10,7 @@ from typing import Any
 
 from dagster import AssetCheckResult, AssetCheckSeverity, AssetCheckSpec, AssetKey, PartitionsDefinition
 
-from ledger_assets.accounting.gates import Verdict
+from ledger_assets.accounting.verdicts import Verdict
 from ledger_assets.metadata import table
 
 
@@ -27,7 +27,7 @@ def blocking_specs(
 def result(
     asset: str, verdict: Verdict, offending: Sequence[Mapping[str, Any]] = (), *, subject: str = ""
 ) -> AssetCheckResult:
-    """Expected, actual and difference in figures, every comparison as a table, and the first rows that broke the check."""
+    """Expected, actual and difference, every comparison as a table, and the first rows that broke the check."""
     return AssetCheckResult(
         asset_key=AssetKey(asset),
         check_name=verdict.gate,

@@ -1,7 +1,7 @@
 """Batches of a period: open one, look at it, post it, take the balances (A1, A5).
 
-Thin on purpose. What a step does and forbids is decided in PostgreSQL (`sql/migrations/0005_close.sql`), where it holds for
-every client; here it is called, and its refusals become errors that say what to do.
+Thin on purpose. What a step does and forbids is decided in PostgreSQL (`sql/migrations/0005_close.sql`), where it
+holds for every client; here it is called, and its refusals become errors that say what to do.
 """
 
 from collections.abc import Iterator

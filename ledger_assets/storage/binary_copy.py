@@ -11,9 +11,9 @@ ROWS_PER_BLOCK = 65_536
 def copy_frame(cursor: psycopg.Cursor, table: sql.Composable, frame: pl.DataFrame, *, freeze: bool = False) -> None:
     """Append a frame to a table, matching columns by name.
 
-    Binary COPY converts nothing: the frame's types must be the table's own (Int64 for bigint, Int32 for integer, Int16 for
-    smallint, String for text, Date for date, Decimal for numeric). `freeze` asks that the table was created in this
-    transaction; its rows then need no later vacuum.
+    Binary COPY converts nothing: the frame's types must be the table's own (Int64 for bigint, Int32 for integer,
+    Int16 for smallint, String for text, Date for date, Decimal for numeric). `freeze` asks that the table was created
+    in this transaction; its rows then need no later vacuum.
     """
     arrow = frame.to_arrow(compat_level=pl.CompatLevel.oldest())
     encoder = ArrowToPostgresBinaryEncoder(arrow.schema)

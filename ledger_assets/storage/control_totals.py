@@ -1,20 +1,22 @@
 """Control totals: what the stored rows of a batch add up to, read by PostgreSQL itself.
 
-`measure` lets the server read every leaf once and keep the result, stamped with the version of the rows; `read` collects it for
-the gates. A leaf that nobody touched since is not read again, so the posting transaction can rely on what the gates measured.
+`measure` lets the server read every leaf once and keep the result, stamped with the version of the rows; `read`
+collects it for the gates. A leaf that nobody touched since is not read again, so the posting transaction can rely on
+what the gates measured.
 """
 
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import psycopg
+from psycopg.rows import dict_row
 
 from ledger_assets.accounting.gates import AccountTotals, ControlTotals, LoadTotals, SourceTotals, WorkerTotals
 from ledger_assets.storage.database import connect, statement
 
 
 def measure(url: str, batch_id: str, *, connections: int = 2) -> None:
-    """Have the server read what it has not read yet, over a few connections side by side; each leaf is a transaction."""
+    """Have the server read what it has not read yet, over a few connections; each leaf is a transaction."""
     parameters = {"batch_id": batch_id}
     with connect(url) as connection:
         loads = connection.execute(statement("control/batch_loads"), parameters).fetchall()
@@ -55,7 +57,7 @@ def read(connection: psycopg.Connection, batch_id: str) -> ControlTotals:
             for name, count, tabarru, tanahud, ujroh in rows("source_control_totals")
         },
         staged=dict(rows("staged_control_totals")),
-        workers=[_worker(*row) for row in rows("worker_control_totals")],
+        workers=_workers(connection, batch_id),
         accounts=[
             AccountTotals(
                 account_id,
@@ -75,33 +77,27 @@ def read(connection: psycopg.Connection, batch_id: str) -> ControlTotals:
     )
 
 
-def _worker(
-    number: int,
-    reserved_first: int | None,
-    reserved_last: int | None,
-    reported_entries: int,
-    reported_lines: int,
-    first: int | None,
-    last: int | None,
-    entries: int,
-    lines: int,
-    debit: Any,
-    credit: Any,
-    unbalanced: int,
-    fund_unbalanced: int,
-    mismatches: int,
-) -> WorkerTotals:
-    return WorkerTotals(
-        worker_number=number,
-        reserved=None if reserved_first is None or reserved_last is None else (reserved_first, reserved_last),
-        reported_entries=reported_entries,
-        reported_lines=reported_lines,
-        numbers=None if first is None or last is None else (first, last),
-        entries=entries,
-        lines=lines,
-        debit=int(debit),
-        credit=int(credit),
-        unbalanced_entries=unbalanced,
-        fund_unbalanced_entries=fund_unbalanced,
-        header_line_mismatches=mismatches,
-    )
+def _workers(connection: psycopg.Connection, batch_id: str) -> list[WorkerTotals]:
+    with connection.cursor(row_factory=dict_row) as cursor:
+        rows = cursor.execute(statement("control/worker_control_totals"), {"batch_id": batch_id}).fetchall()
+    return [
+        WorkerTotals(
+            worker_number=row["worker_number"],
+            reserved=_range(row["reserved_first"], row["reserved_last"]),
+            reported_entries=row["reported_entries"],
+            reported_lines=row["reported_lines"],
+            numbers=_range(row["first_number"], row["last_number"]),
+            entries=row["entries"],
+            lines=row["lines"],
+            debit=int(row["debit_total"]),
+            credit=int(row["credit_total"]),
+            unbalanced_entries=row["unbalanced_entries"],
+            fund_unbalanced_entries=row["fund_unbalanced_entries"],
+            header_line_mismatches=row["header_line_mismatches"],
+        )
+        for row in rows
+    ]
+
+
+def _range(first: int | None, last: int | None) -> tuple[int, int] | None:
+    return None if first is None or last is None else (first, last)

@@ -11,7 +11,7 @@ from ledger_assets.storage.database import statement
 
 @dataclass(frozen=True)
 class Deliveries:
-    """The month's loads that are not posted yet, as loaded and as stored now, and the refused rows that are open by reason."""
+    """The month's loads that are not posted yet, as loaded and as stored, and the open refused rows by reason."""
 
     loads: list[LoadTotals]
     open_rejections: Mapping[str, int]

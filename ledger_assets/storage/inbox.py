@@ -18,10 +18,13 @@ def inbox(settings: Settings, period: str) -> Path:
     return settings.home / "inbox" / period
 
 
-def ingest_inbox(connection: psycopg.Connection, settings: Settings, period: str, *, loaded_by: str) -> Iterator[LoadResult]:
+def ingest_inbox(
+    connection: psycopg.Connection, settings: Settings, period: str, *, loaded_by: str
+) -> Iterator[LoadResult]:
     """Load every file of the month's inbox, in the order of their names; one that was loaded before changes nothing.
 
-    The files stay where they are. A malformed file raises SourceFileError and leaves no trace; those before it are loaded.
+    The files stay where they are. A malformed file raises SourceFileError and leaves no trace; those before it are
+    loaded.
     """
     folder = inbox(settings, period)
     if not folder.is_dir():

@@ -1,7 +1,7 @@
 """Rule sets in PostgreSQL: stored from files, read back for posting, approved by a second person (B2).
 
-The tables are the record; files are one way to write them, SQL another. Whatever posts is read from the tables, and only a version
-whose content is still exactly what was approved is used.
+The tables are the record; files are one way to write them, SQL another. Whatever posts is read from the tables, and
+only a version whose content is still exactly what was approved is used.
 """
 
 from collections import defaultdict
@@ -16,24 +16,24 @@ from ledger_assets.accounting.chart import Account
 from ledger_assets.accounting.conditions import parse_condition
 from ledger_assets.accounting.errors import RuleError
 from ledger_assets.accounting.posting import CompiledRules, compile_rules
-from ledger_assets.accounting.templates import AccountOverride, RuleSet, Template, TemplateLine, TemplateMatch
+from ledger_assets.accounting.rule_findings import Finding
+from ledger_assets.accounting.rule_proofs import check_approval
+from ledger_assets.accounting.templates import AccountOverride, Approval, RuleSet, Template, TemplateLine, TemplateMatch
 from ledger_assets.storage.database import statement
 
 
 @dataclass(frozen=True)
 class StoredRules:
-    """A rule set as the tables have it, with the ids that lines and headers store."""
+    """A rule set as the tables have it, with the ids that lines and headers store, and its approval if it has one."""
 
     rule_set: RuleSet
     template_ids: Mapping[tuple[str, int], int]
     account_ids: Mapping[str, int]
-    approved_by: str | None
-    approved_hash: str
+    approval: Approval | None
 
-    @property
-    def is_current(self) -> bool:
-        """Whether the tables still hold what the version's hash was taken from."""
-        return self.rule_set.content_hash() == self.approved_hash
+    def objections(self) -> list[Finding]:
+        """What keeps it from posting: no approval, or an edit of the tables after it. Empty = it may post."""
+        return check_approval(self.rule_set, [self.approval] if self.approval else [])
 
     def compiled(self) -> CompiledRules:
         """The rules in the form that expands transactions."""
@@ -75,7 +75,7 @@ def approve(connection: psycopg.Connection, name: str, version: int, *, approved
         known = connection.execute(statement("acct/rule_set"), key).fetchone()
         if known is None:
             raise RuleError(culprit, "there is no such version", "store it first: materialize journal_templates")
-        _, _, prepared_by, stored_hash, already = known
+        _, _, prepared_by, stored_hash, already, _ = known
         if approved_by == prepared_by:
             raise RuleError(culprit, f"{approved_by} prepared it", "let a second person approve it")
         if stored_hash != content_hash:
@@ -90,25 +90,22 @@ def approve(connection: psycopg.Connection, name: str, version: int, *, approved
     return True
 
 
-def usable(connection: psycopg.Connection, name: str) -> StoredRules:
-    """The newest approved version of a rule set.
+def in_use(connection: psycopg.Connection, name: str) -> StoredRules:
+    """The newest approved version of a rule set; while none is approved, the newest one.
 
-    Raises RuleError when there is none, or when its tables were edited after the approval.
+    Raises RuleError when there is no version at all.
     """
-    row = connection.execute(statement("acct/usable_version"), {"rule_set": name}).fetchone()
+    row = connection.execute(statement("acct/version_in_use"), {"rule_set": name}).fetchone()
     if row is None or row[0] is None:
-        raise RuleError(
-            f"rule set {name}",
-            "no version of it is approved",
-            "have a second person approve it: ledger-assets approve-rules",
-        )
-    stored = load(connection, name, row[0])
-    if not stored.is_current:
-        raise RuleError(
-            stored.rule_set.title,
-            "its tables or the chart of accounts were changed after its approval",
-            "store the change as the next version and have it approved",
-        )
+        raise RuleError(f"rule set {name}", "it is not stored", "materialize journal_templates, or set LEDGER_RULE_SET")
+    return load(connection, name, row[0])
+
+
+def usable(connection: psycopg.Connection, name: str) -> StoredRules:
+    """The version in use. Raises RuleError when it is not approved, or its tables were edited after the approval."""
+    stored = in_use(connection, name)
+    for objection in stored.objections():
+        raise RuleError(objection.culprit, objection.message, objection.fix)
     return stored
 
 
@@ -163,26 +160,20 @@ def load(connection: psycopg.Connection, name: str, version: int) -> StoredRules
         name=name,
         version=version,
         prepared_by=header[2],
-        accounts=tuple(_account(*row[1:]) for row in accounts),
+        accounts=tuple(_account(row[1:]) for row in accounts),
         products=tuple(code for (code,) in rows("products")),
         templates=tuple(templates),
         overrides=tuple(AccountOverride(*row) for row in rows("overrides")),
     )
-    return StoredRules(rule_set, template_ids, {row[1]: row[0] for row in accounts}, header[4], header[3])
+    _, _, _, content_hash, approved_by, approved_on = header
+    approval = Approval(name, version, content_hash, approved_by, approved_on) if approved_by else None
+    return StoredRules(rule_set, template_ids, {row[1]: row[0] for row in accounts}, approval)
 
 
-def _account(
-    code: str,
-    description: str,
-    kind: Any,
-    fund: str,
-    is_open: Any,
-    mirror: str | None,
-    source_type: str | None,
-    component: str | None,
-) -> Account:
-    recognises = None if source_type is None or component is None else (source_type, component)
-    return Account(code, description, kind, fund, is_open, mirror, recognises)
+def _account(row: tuple[Any, ...]) -> Account:
+    code, description, account_type, fund, is_open, mirror, source_type, component = row
+    recognises = None if source_type is None else (source_type, component)
+    return Account(code, description, account_type, fund, is_open, mirror, recognises)
 
 
 def _write(connection: psycopg.Connection, rules: RuleSet) -> None:

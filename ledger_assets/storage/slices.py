@@ -31,7 +31,7 @@ TRANSACTION_SCHEMA = pl.Schema(
 def read_slice(
     connection: psycopg.Connection, period: str, load_id: int, first_row_number: int, last_row_number: int
 ) -> pl.DataFrame:
-    """A range of rows of one load, in the order of their file; amounts in minor units (Int64), see TRANSACTION_SCHEMA."""
+    """A range of rows of one load, in the order of their file; amounts in minor units (Int64)."""
     query = sql.SQL(statement("source/read_slice")).format(
         period=period, load_id=load_id, first_row_number=first_row_number, last_row_number=last_row_number
     )

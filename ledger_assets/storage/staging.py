@@ -1,9 +1,11 @@
 """Stage a batch: read its source rows, expand them into entries, write each worker's leaves (A3, B3, B5).
 
-A stream of shards. One thread reads and expands in the order of the workers, because a worker's numbers start where those of
-the one before end; two threads write. At most four shards are in memory at a time, whatever the size of the month.
+A stream of shards. One thread reads and expands in the order of the workers, because a worker's numbers start where
+those of the one before end; two threads write. At most four shards are in memory at a time, whatever the size of the
+month.
 
-A worker's leaves, its exceptions, its record and its checkpoint are one transaction, so a kill leaves whole workers or none.
+A worker's leaves, its exceptions, its record and its checkpoint are one transaction, so a kill leaves whole workers
+or none.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -29,8 +31,8 @@ WRITERS = 2
 SHARDS_IN_MEMORY = 4
 
 ROWS_PER_WORKER = 250_000
-"""Source rows per shard: small enough that two writers share a month of a million rows, and that four shards in memory stay
-far under 4 GiB; large enough that ten million rows make tens of leaves, not hundreds."""
+"""Source rows per shard: small enough that two writers share a month of a million rows, and that four shards in
+memory stay far under 4 GiB; large enough that ten million rows make tens of leaves, not hundreds."""
 
 Slice = tuple[int, int, int]  # load_id, first and last row number
 Progress = Callable[[int], None]
@@ -51,8 +53,8 @@ def stage(
 ) -> Staged:
     """Write all workers of an opened batch, and move it to VALIDATING.
 
-    Whatever goes wrong, the batch is recorded as FAILED with the reason, completed leaves are kept for inspection, and the
-    error is raised. `progress` is told the transactions of each worker as it completes.
+    Whatever goes wrong, the batch is recorded as FAILED with the reason, completed leaves are kept for inspection,
+    and the error is raised. `progress` is told the transactions of each worker as it completes.
     """
     try:
         staged = _write_workers(url, batch, rules, progress)

@@ -1,7 +1,8 @@
 """Run the gates on a staged batch and keep what they say.
 
-The one place where control totals, verdicts and the batch's state meet: measured by PostgreSQL, judged by `accounting/gates.py`,
-recorded in `control.batch_validation_result`. The asset checks, the dry run and the tests all come through here.
+The one place where control totals, verdicts and the batch's state meet: measured by PostgreSQL, judged by
+`accounting/gates.py`, recorded in `control.batch_validation_result`. The asset checks, the dry run and the tests all
+come through here.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,7 +13,8 @@ import psycopg
 from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb
 
-from ledger_assets.accounting.gates import Verdict, evaluate
+from ledger_assets.accounting.gates import evaluate
+from ledger_assets.accounting.verdicts import Verdict
 from ledger_assets.storage import control_totals
 from ledger_assets.storage.batches import Batch, fail, set_state
 from ledger_assets.storage.database import connect, statement
@@ -31,7 +33,8 @@ class GateResult:
 def validate(url: str, batch: Batch, *, performed_by: str) -> list[GateResult]:
     """Evaluate all gates of a staged batch, record the verdicts, and move it to VALIDATED or FAILED.
 
-    Repeatable: a batch that failed and was put right passes the next time; leaves that nobody touched are not read again.
+    Repeatable: a batch that failed and was put right passes the next time; leaves that nobody touched are not read
+    again.
     """
     control_totals.measure(url, batch.batch_id)
     with connect(url) as connection:

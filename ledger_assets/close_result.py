@@ -1,0 +1,47 @@
+"""What becomes of a close, as the command line reports it: part of the face that does not change."""
+
+import time
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Self
+
+
+class Outcome(StrEnum):
+    """How a close ended."""
+
+    POSTED = "posted"
+    NOTHING_NEW = "nothing_new"
+    REHEARSED = "rehearsed"
+    GATE_FAILED = "gate_failed"
+    PREFLIGHT_FAILED = "preflight_failed"
+    FAILED = "failed"
+
+    @property
+    def exit_code(self) -> int:
+        """0 posted or nothing to do, 2 a gate failed, 3 pre-flight failed, 1 anything else."""
+        return {Outcome.GATE_FAILED: 2, Outcome.PREFLIGHT_FAILED: 3, Outcome.FAILED: 1}.get(self, 0)
+
+
+@dataclass(frozen=True)
+class CloseResult:
+    """A close, ready to be printed as JSON.
+
+    `problems` says in sentences what `gates` says in figures, and what else went wrong.
+    """
+
+    period: str
+    outcome: Outcome
+    exit_code: int
+    seconds: float
+    run_id: str | None = None
+    batch_id: str | None = None
+    state: str | None = None
+    entries: int = 0
+    lines: int = 0
+    gates: list[dict[str, Any]] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, period: str, outcome: Outcome, started: float, **details: Any) -> Self:
+        """A result of now; `started` is the `time.perf_counter()` of the beginning."""
+        return cls(period, outcome, outcome.exit_code, round(time.perf_counter() - started, 2), **details)

@@ -1,0 +1,78 @@
+"""The dry run: stage and gate a month on its real data, post nothing, take the staged rows away again (A10).
+
+The same code as the assets', without Dagster: a rehearsal leaves no materialization behind, only the record of its
+batch (`2025-01-DRYRUN`, ABORTED) and its verdicts.
+"""
+
+import time
+
+from ledger_assets.accounting.errors import RuleError
+from ledger_assets.close_result import CloseResult, Outcome
+from ledger_assets.settings import Settings
+from ledger_assets.storage.batches import Batch, PreflightFailed, drop_staged, open_batch, set_state
+from ledger_assets.storage.database import connect, ledger_url
+from ledger_assets.storage.rules import usable
+from ledger_assets.storage.staging import ROWS_PER_WORKER, Staged, stage
+from ledger_assets.storage.validation import GateResult, validate
+
+
+def rehearse(settings: Settings, period: str, *, performed_by: str) -> CloseResult:
+    """Everything up to the gates. Never raises for bad data or a refused period: the result says so."""
+    started = time.perf_counter()
+    url = ledger_url(settings)
+    try:
+        with connect(url) as connection:
+            rules = usable(connection, settings.rule_set)
+            batch = open_batch(
+                connection,
+                period=period,
+                kind="DRYRUN",
+                rule_set=rules.rule_set.name,
+                rule_version=rules.rule_set.version,
+                rows_per_worker=ROWS_PER_WORKER,
+                first_period=settings.first_period,
+                performed_by=performed_by,
+                run_id=None,
+            )
+    except (PreflightFailed, RuleError) as refusal:
+        return CloseResult.of(period, Outcome.PREFLIGHT_FAILED, started, problems=[str(refusal)])
+    if batch is None:
+        raise AssertionError("a dry run always opens a batch")
+    try:
+        staged = stage(url, batch, rules.compiled(), performed_by=performed_by)
+        gates = validate(url, batch, performed_by=performed_by)
+    finally:
+        _clean_up(url, batch, performed_by)
+    return _result(period, batch, staged, gates, started)
+
+
+def _clean_up(url: str, batch: Batch, performed_by: str) -> None:
+    with connect(url) as connection:
+        drop_staged(connection, batch)
+        set_state(connection, batch, "ABORTED", performed_by=performed_by, reason="dry run")
+
+
+def _result(period: str, batch: Batch, staged: Staged, gates: list[GateResult], started: float) -> CloseResult:
+    failed = [gate.verdict for gate in gates if not gate.verdict.passed]
+    return CloseResult.of(
+        period,
+        Outcome.GATE_FAILED if failed else Outcome.REHEARSED,
+        started,
+        batch_id=batch.batch_id,
+        entries=staged.entries,
+        lines=staged.lines,
+        gates=[
+            {
+                "asset": "staged_journal_entries",
+                "gate": gate.verdict.gate,
+                "passed": gate.verdict.passed,
+                "expected": gate.verdict.expected,
+                "actual": gate.verdict.actual,
+                "difference": gate.verdict.difference,
+                "detail": gate.verdict.detail,
+                "offending": list(gate.offending),
+            }
+            for gate in gates
+        ],
+        problems=[f"{verdict.gate}: {verdict.detail}" for verdict in failed],
+    )

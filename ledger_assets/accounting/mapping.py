@@ -1,246 +1,272 @@
-"""From other people's columns to the twelve of a transaction.
+"""The TOML file in which people write a mapping; examples/lgpif has two of them, explained.
 
-Here: what a mapping says and how it turns a frame of a file into a frame of transactions. Not here: the TOML file that
-a mapping is written in (mapping_files), and the verdict on the rows (schemas).
-
-A column that the mapping does not mention is expected in the file under its own name, so the empty mapping is the
-identity. Rows are left out only where the mapping says so, and they are counted.
+Here: reading and checking the file. Every complaint names the key, what is wrong with it, and what is allowed. Not
+here: what a mapping does (source_mapping).
 """
 
-import hashlib
-import json
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+import tomllib
+from collections.abc import Mapping
 from datetime import date
-from decimal import Decimal
-from typing import Final, Literal, NamedTuple
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+from typing import Final, NoReturn, TypeVar
 
 import polars as pl
 
 from ledger_assets.accounting.amounts import COMPONENTS, GROSS
 from ledger_assets.accounting.amounts import VARIABLES as AMOUNTS
-from ledger_assets.accounting.money import split_expr
+from ledger_assets.accounting.errors import AmountError
+from ledger_assets.accounting.money import to_minor
 from ledger_assets.accounting.schemas import DATES, SOURCE_COLUMNS, TEXTS
-from ledger_assets.accounting.source_values import Notation, as_amount, as_day, as_text, as_whole_number
+from ledger_assets.accounting.source_errors import MappingError
+from ledger_assets.accounting.source_mapping import SPREAD, DateRule, IdRule, SourceMapping, SplitRule
+from ledger_assets.accounting.source_values import Notation
 
-ANY_OTHER: Final = "*"
-"""In `SourceMapping.values`: what every value becomes that is not listed."""
+ROW_POSITION: Final = "row_position"
+"""In `[id] from`: the id is the prefix and the row's position in the file."""
+
+_T = TypeVar("_T")
+_KINDS: Final[Mapping[type, str]] = {
+    str: "a text in quotation marks", int: "a whole number", bool: "true or false", dict: "a table", list: "a list",
+    date: "a day without quotation marks, such as 2025-01-31",
+}  # fmt: skip
 
 
-SPREAD: Final = "spread"
-"""In `DateRule.month`: the months take turns."""
+def load_mapping(path: Path | None) -> SourceMapping:
+    """Read a mapping file; without one the file to load has our own columns.
+
+    Raises:
+        MappingError: it cannot be read, is not TOML, has an unknown key, or a value that is not allowed.
+    """
+    if path is None:
+        return SourceMapping()
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise MappingError(str(path), f"it cannot be read ({error.strerror})", "check the path of --mapping") from error
+    return parse_mapping(content, path.name)
 
 
-@dataclass(frozen=True)
-class IdRule:
-    """How a txn_id is made where the file has none: prefix, then columns joined, or the row's position without any."""
+def parse_mapping(content: bytes, file: str) -> SourceMapping:
+    """Read the text of a mapping file; `file` is its name for the messages.
 
-    prefix: str = ""
+    Raises:
+        MappingError: as `load_mapping`.
+    """
+    try:
+        root = _Table(file, "", tomllib.loads(content.decode()))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise MappingError(file, f"it is not TOML in UTF-8 ({error})", "correct the place named above") from error
+    delimiter, decimal, thousands = _file(root.table("file"))
+    day_format, date_rule = _date(root.table("date"))
+    skip_where, skip_zero_amounts = _skip(root.table("skip"))
+    mapping = SourceMapping(
+        columns=root.table("columns").texts_by_key(SOURCE_COLUMNS),
+        constants=_constants(root.table("constants")),
+        id=_id(root.table("id")),
+        date=date_rule,
+        split=_split(root.table("split")),
+        values=_values(root.table("values")),
+        skip_where=skip_where,
+        skip_zero_amounts=skip_zero_amounts,
+        other_months="skip" if _skips_other_months(root.table("period")) else "reject",
+        notation=Notation(decimal, thousands, day_format),
+        delimiter=delimiter,
+    )
+    root.done()
+    _refuse_two_origins(mapping, root)
+    return mapping
+
+
+class _Table:
+    """A table of the file. Keys are taken out as they are read; what is left over at the end is unknown."""
+
+    def __init__(self, file: str, name: str, content: Mapping[str, object]) -> None:
+        self._file = file
+        self._name = name
+        self._content = dict(content)
+        self._known: list[str] = []
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._content
+
+    def __bool__(self) -> bool:
+        return bool(self._content)
+
+    def remaining(self) -> list[str]:
+        """The keys not taken yet, in the order of the file."""
+        return list(self._content)
+
+    def take(self, key: str, kind: type[_T], default: _T | None = None) -> _T:
+        """The value of a key, which has to be there when there is no default."""
+        self._known.append(key)
+        if key not in self._content:
+            if default is None:
+                self.refuse(key, "is missing", f"add it to [{self._name}]")
+            return default
+        value = self._content.pop(key)
+        # Exactly this type: for Python true is an int, and a moment is a date.
+        if type(value) is not kind:
+            self.refuse(key, f"is {value!r}", f"write {_KINDS[kind]}")
+        return value
+
+    def table(self, key: str) -> "_Table":
+        """A table inside this one; empty if it is not there."""
+        return _Table(self._file, f"{self._name}.{key}" if self._name else key, self.take(key, dict, {}))
+
+    def texts(self, key: str) -> tuple[str, ...]:
+        """A list of texts."""
+        texts = self.take(key, list)
+        if not texts or not all(isinstance(text, str) for text in texts):
+            self.refuse(key, f"is {texts!r}", 'write a list of texts in quotation marks, such as ["A", "B"]')
+        return tuple(texts)
+
+    def texts_by_key(self, allowed: tuple[str, ...] | None = None) -> dict[str, str]:
+        """The whole table as texts by key."""
+        for key in self.remaining():
+            if allowed is not None and key not in allowed:
+                self.refuse(key, "is not one of our columns", f"use {', '.join(allowed)}")
+        return {key: self.take(key, str) for key in self.remaining()}
+
+    def one_of(self, key: str, allowed: tuple[str, ...], default: str | None = None) -> str:
+        """A text out of a few."""
+        text = self.take(key, str, default)
+        if text not in allowed:
+            self.refuse(key, f"is {text!r}", f"write {' or '.join(map(repr, allowed))}")
+        return text
+
+    def holds(self, key: str, kind: type) -> bool:
+        """Whether a key is there with a value of this type."""
+        return type(self._content.get(key)) is kind
+
+    def done(self) -> None:
+        """Refuse the keys that nobody took."""
+        for key in self._content:
+            self.refuse(key, "is not known", f"use {', '.join(self._known)}")
+
+    def refuse(self, key: str, rule: str, fix: str) -> NoReturn:
+        """Raise a MappingError about a key."""
+        where = f"[{self._name}] {key}" if self._name else f"[{key}]"
+        raise MappingError(self._file, f"{where} {rule}", fix)
+
+
+def _file(table: _Table) -> tuple[str, str, str]:
+    delimiter, decimal, thousands = (
+        table.take("delimiter", str, ","), table.take("decimal", str, "."), table.take("thousands", str, ""),
+    )  # fmt: skip
+    table.done()
+    for key, mark, least in (("delimiter", delimiter, 1), ("decimal", decimal, 1), ("thousands", thousands, 0)):
+        if not least <= len(mark) <= 1 or mark in set('0123456789-"\r\n') or not mark.isascii():
+            table.refuse(key, f"is {mark!r}", "write one character, such as a comma, a point or a semicolon")
+    if decimal == thousands:
+        table.refuse("thousands", "is the decimal point too", "use different characters")
+    return delimiter, decimal, thousands
+
+
+def _constants(table: _Table) -> dict[str, str | date]:
+    constants: dict[str, str | date] = {}
+    for key in table.remaining():
+        if key not in SOURCE_COLUMNS:
+            table.refuse(key, "is not one of our columns", f"use {', '.join(SOURCE_COLUMNS)}")
+        constants[key] = table.take(key, date) if key in DATES else table.take(key, str)
+        if key in AMOUNTS:
+            try:
+                to_minor(str(constants[key]))
+            except AmountError as error:
+                table.refuse(key, f"is {constants[key]!r}: {error.rule}", error.fix)
+    return constants
+
+
+def _id(table: _Table) -> IdRule | None:
+    if not table:
+        return None
+    prefix, separator = table.take("prefix", str, ""), table.take("separator", str, "-")
     columns: tuple[str, ...] = ()
-    separator: str = "-"
+    if not table.holds("from", str):
+        columns = table.texts("from")
+    elif (origin := table.take("from", str)) != ROW_POSITION:
+        table.refuse("from", f"is {origin!r}", f'write a list of columns such as ["A", "B"], or {ROW_POSITION!r}')
+    table.done()
+    return IdRule(prefix, columns, separator)
 
 
-@dataclass(frozen=True)
-class DateRule:
-    """How both dates are made from a year.
-
-    Attributes:
-        year: the column with the year.
-        month: 1 to 12, a column, or "spread": the row's position decides, so that each month gets a twelfth.
-        day: 1 to 28.
-    """
-
-    year: str
-    month: int | str
-    day: int
-
-    @property
-    def month_column(self) -> str | None:
-        """The column with the month, if it comes from one."""
-        return self.month if isinstance(self.month, str) and self.month != SPREAD else None
+def _date(table: _Table) -> tuple[str, DateRule | None]:
+    """How days are written, and the rule that makes them if the file has none."""
+    day_format = table.take("format", str, Notation().day)
+    sample = date(2025, 1, 31)
+    if pl.Series([sample.strftime(day_format)]).str.to_date(day_format, strict=False)[0] != sample:
+        table.refuse("format", f"is {day_format!r}", "name day, month and year like %d/%m/%Y (%d %m %y, or %b for Jan)")
+    if not table:
+        return day_format, None
+    year, day = table.take("year", str), table.take("day", int, 1)
+    month: str | int = table.take("month", str) if table.holds("month", str) else table.take("month", int)
+    table.done()
+    if isinstance(month, int) and not 1 <= month <= 12:
+        table.refuse("month", f"is {month}", f"write 1 to 12, the name of a column, or {SPREAD!r}")
+    if not 1 <= day <= 28:
+        table.refuse("day", f"is {day}", "write 1 to 28, which every month has")
+    return day_format, DateRule(year, month, day)
 
 
-@dataclass(frozen=True)
-class SplitRule:
-    """How the gross amount is divided; shares in the order of `COMPONENTS`, adding up to 1."""
-
-    shares: tuple[Decimal, Decimal, Decimal]
-    remainder_on: int
-
-
-class Mapped(NamedTuple):
-    """Rows of a file as transactions.
-
-    Attributes:
-        frame: row_number (Int32) and the twelve source columns, as `schemas.judge` takes them.
-        raw: the same rows as delivered.
-        skipped: how many rows the mapping left out.
-    """
-
-    frame: pl.DataFrame
-    raw: pl.DataFrame
-    skipped: int
+def _split(table: _Table) -> SplitRule | None:
+    if not table:
+        return None
+    names = tuple(name.removesuffix("_amount") for name in COMPONENTS)
+    table.one_of("of", (GROSS,), GROSS)
+    remainder_on = names.index(table.one_of("remainder_on", names))
+    percents = table.table("shares")
+    shares = [_share(percents, name) for name in names]
+    percents.done()
+    table.done()
+    if sum(shares) != 1:
+        table.refuse("shares", f"add up to {sum(shares) * 100} percent", "let them add up to 100")
+    return SplitRule((shares[0], shares[1], shares[2]), remainder_on)
 
 
-@dataclass(frozen=True)
-class SourceMapping:
-    """What a mapping file says; `SourceMapping()` is the identity.
-
-    Attributes:
-        columns: our column to the file's column.
-        constants: our column to the value that every row gets.
-        id: how txn_id is made, if it is not a column.
-        date: how the two dates are made, if they are not columns.
-        split: how the components are made, if they are not columns.
-        values: our text column to a translation of its values; a value that is not listed stays.
-        skip_where: the file's column to the values whose rows are left out.
-        skip_zero_amounts: leave out rows whose gross amount is zero.
-        other_months: what happens to rows of another month: rejected (WRONG_MONTH), or left out and counted.
-        notation: how numbers and days are written.
-        delimiter: what separates the fields of a CSV file.
-    """
-
-    columns: Mapping[str, str] = field(default_factory=dict)
-    constants: Mapping[str, str | date] = field(default_factory=dict)
-    id: IdRule | None = None
-    date: DateRule | None = None
-    split: SplitRule | None = None
-    values: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
-    skip_where: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    skip_zero_amounts: bool = False
-    other_months: Literal["reject", "skip"] = "reject"
-    notation: Notation = field(default_factory=Notation)
-    delimiter: str = ","
-
-    @property
-    def sha256(self) -> str:
-        """Identifies what the mapping says; comments and layout of its file do not count."""
-        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True, default=str).encode()).hexdigest()
-
-    def file_column(self, name: str) -> str | None:
-        """The file's column that one of ours is read from; None if it is made by a rule or is a constant."""
-        made = {
-            *self.constants,
-            *(["txn_id"] if self.id else []),
-            *(DATES if self.date else []),
-            *(COMPONENTS if self.split else []),
-        }
-        return self.columns.get(name, None if name in made else name)
-
-    def needs(self) -> Iterator[tuple[str, Literal["text", "amount", "day"]]]:
-        """Every column that the file must have, and what it is read as. A column may come twice."""
-        kinds: dict[str, Literal["text", "amount", "day"]] = {
-            **dict.fromkeys(TEXTS, "text"), **dict.fromkeys(DATES, "day"), **dict.fromkeys(AMOUNTS, "amount"),
-        }  # fmt: skip
-        for name in SOURCE_COLUMNS:
-            if (column := self.file_column(name)) is not None:
-                yield column, kinds[name]
-        made_from = [*self.skip_where, *(self.id.columns if self.id else [])]
-        if self.date:
-            made_from += [self.date.year, *([self.date.month_column] if self.date.month_column else [])]
-        yield from ((column, "text") for column in made_from)
-
-    def apply(self, raw: pl.DataFrame, first_row: int, period: str) -> Mapped:
-        """Turn rows of a file into transactions.
-
-        Args:
-            raw: columns as in the file; text, or the types of a Parquet file that `source_values` takes.
-            first_row: position in the file of the first row, counted from 1.
-            period: the month that is loaded; needed to leave out rows of other months.
-
-        Raises:
-            UnreadableValue: a value is no number or no day.
-        """
-        rows = pl.Series("row_number", range(first_row, first_row + raw.height), pl.Int32)
-        kept = raw.with_columns(rows.alias(_ROW))
-        for column, unwanted in self.skip_where.items():
-            kept = kept.filter(~as_text(kept[column], kept[_ROW]).is_in(unwanted).fill_null(value=False))
-        frame = self._transactions(kept)
-        if skipped := self._skipped(period):
-            is_kept = frame.select(~pl.any_horizontal(skipped).fill_null(value=False)).to_series()
-            frame, kept = frame.filter(is_kept), kept.filter(is_kept)
-        return Mapped(frame, kept.drop(_ROW), raw.height - frame.height)
-
-    def _transactions(self, kept: pl.DataFrame) -> pl.DataFrame:
-        rows = kept[_ROW]
-        made = {name: self._column(name, kept, rows) for name in SOURCE_COLUMNS if self._is_simple(name)}
-        if self.id:
-            made["txn_id"] = _ids(self.id, kept, rows)
-        if self.date:
-            made |= dict.fromkeys(DATES, _dates(self.date, kept, rows))
-        if self.split:
-            made |= _parts(self.split, made[GROSS])
-        return pl.DataFrame({"row_number": rows.cast(pl.Int32), **{name: made[name] for name in SOURCE_COLUMNS}})
-
-    def _is_simple(self, name: str) -> bool:
-        return name in self.constants or self.file_column(name) is not None
-
-    def _column(self, name: str, kept: pl.DataFrame, rows: pl.Series) -> pl.Series:
-        column = self.file_column(name)
-        constant = self.constants.get(name)
-        delivered = kept[column] if column is not None else pl.Series(name, [constant]).new_from_index(0, kept.height)
-        if name in AMOUNTS:
-            return as_amount(delivered, rows, self.notation if column is not None else Notation())
-        if name in DATES:
-            return as_day(delivered, rows, self.notation)
-        return self._translated(name, as_text(delivered, rows))
-
-    def _translated(self, name: str, text: pl.Series) -> pl.Series:
-        translation = dict(self.values.get(name, {}))
-        if not translation:
-            return text
-        if ANY_OTHER in translation:
-            other = translation.pop(ANY_OTHER)
-            translated = text.replace_strict(translation, default=other, return_dtype=pl.String)
-            return translated.set(text.is_null(), None)
-        return text.replace(translation)
-
-    def _skipped(self, period: str) -> list[pl.Expr]:
-        """What a row of transactions is left out for; null where a row lacks the value."""
-        conditions = []
-        if self.skip_zero_amounts:
-            conditions.append(pl.col(GROSS) == 0)
-        if self.other_months == "skip":
-            conditions.append(pl.col("bank_value_date").dt.strftime("%Y-%m") != period)
-        return conditions
+def _share(percents: _Table, name: str) -> Decimal:
+    """A percentage as a share of 1. A TOML float would not be exact: fractions are written as text."""
+    text = percents.take(name, str) if percents.holds(name, str) else str(percents.take(name, int))
+    try:
+        share = Decimal(text).scaleb(-2)
+    except InvalidOperation:
+        share = Decimal(-1)
+    if not (share.is_finite() and 0 <= share <= 1 and share.as_tuple().exponent in range(-18, 1)):
+        percents.refuse(name, f"is {text!r}", 'write percent from 0 to 100, such as 40 or "12.5"')
+    return share
 
 
-_ROW: Final = "\0row_number"
-"""A name that no column of a file has: NUL is refused by the readers."""
+def _values(table: _Table) -> dict[str, dict[str, str]]:
+    for key in table.remaining():
+        if key not in TEXTS:
+            table.refuse(key, "is not one of our text columns", f"use {', '.join(TEXTS)}")
+    return {key: table.table(key).texts_by_key() for key in table.remaining()}
 
 
-def _ids(rule: IdRule, kept: pl.DataFrame, rows: pl.Series) -> pl.Series:
-    """A part that is missing makes the id missing."""
-    parts = [as_text(kept[column], rows).alias(str(number)) for number, column in enumerate(rule.columns)]
-    parts = parts or [rows.cast(pl.String)]
-    joined = pl.concat_str(pl.all(), separator=rule.separator, ignore_nulls=False)
-    return pl.DataFrame(parts).select(pl.lit(rule.prefix) + joined).to_series()
+def _skip(table: _Table) -> tuple[dict[str, tuple[str, ...]], bool]:
+    zero_amounts = table.take("zero_amounts", bool, default=False)
+    where = table.table("where")
+    table.done()
+    return {column: where.texts(column) for column in where.remaining()}, zero_amounts
 
 
-def _dates(rule: DateRule, kept: pl.DataFrame, rows: pl.Series) -> pl.Series:
-    years = as_whole_number(kept[rule.year], rows, 1, 9999)
-    if rule.month_column is not None:
-        months = as_whole_number(kept[rule.month_column], rows, 1, 12)
-    elif rule.month == SPREAD:
-        months = (rows - 1) % 12 + 1
-    else:
-        months = pl.Series([rule.month], dtype=pl.Int32).new_from_index(0, kept.height)
-    parts = pl.DataFrame([years.alias("year"), months.cast(pl.Int32).alias("month")])
-    return parts.select(pl.date("year", "month", rule.day)).to_series()
+def _skips_other_months(table: _Table) -> bool:
+    choice = table.one_of("other_months", ("reject", "skip"), "reject")
+    table.done()
+    return choice == "skip"
 
 
-def _parts(rule: SplitRule, gross: pl.Series) -> dict[str, pl.Series]:
-    """The components. What no minor unit can express (more decimals, too many digits) stays on the remainder, so that
-    the amounts still add up and the row is rejected for the one thing that is wrong with it."""
-    amount = pl.col("gross")
-    can_be_split = (amount.abs() < 10**16) & (amount.cast(pl.Decimal(38, 2)) == amount)
-    minor = (pl.when(can_be_split).then(amount).otherwise(0).cast(pl.Decimal(38, 2)) * 100).cast(pl.Int64)
-    parts = [
-        (part.cast(pl.Decimal(38, 2)) * pl.lit(Decimal("0.01"))).cast(gross.dtype)
-        for part in split_expr(minor, rule.shares, rule.remainder_on)
-    ]
-    others = [part for index, part in enumerate(parts) if index != rule.remainder_on]
-    parts[rule.remainder_on] = (amount - others[0] - others[1]).cast(gross.dtype)
-    # A missing amount has missing parts, not the zeros that were put in its place above.
-    known = [pl.when(amount.is_not_null()).then(part) for part in parts]
-    return pl.DataFrame({"gross": gross}).select(**dict(zip(COMPONENTS, known, strict=True))).to_dict()
+def _refuse_two_origins(mapping: SourceMapping, root: _Table) -> None:
+    """A column that is given twice would silently take one of the two values."""
+    origins = [("columns", tuple(mapping.columns)), ("constants", tuple(mapping.constants))]
+    if mapping.id:
+        origins.append(("id", ("txn_id",)))
+    if mapping.date:
+        origins.append(("date", DATES))
+    if mapping.split:
+        origins.append(("split", COMPONENTS))
+    first: dict[str, str] = {}
+    for table, names in origins:
+        for name in names:
+            if name in first:
+                root.refuse(table, f"gives {name}, and so does [{first[name]}]", "keep one of the two")
+            first[name] = table

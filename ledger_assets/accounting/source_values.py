@@ -1,8 +1,8 @@
 """Columns as a file delivers them, read as text, amounts and days, exactly or not at all.
 
 Here: one function for each kind of column, strict: what is not plainly a number or a day raises `UnreadableValue` with
-its row; nothing is guessed or rounded. Not here: which column is which (mapping), and whether an amount is acceptable
-(schemas): too many decimals are read as they are, so that the row can be rejected with its reason.
+its row; nothing is guessed or rounded. Not here: which column is which (source_mapping), and whether an amount is
+acceptable (schemas): too many decimals are read as they are, so that the row can be rejected with its reason.
 
 A missing value is null: an empty field, or one of blanks only.
 """

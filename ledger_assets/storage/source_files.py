@@ -1,7 +1,7 @@
 """Source files into frames, batch by batch: CSV and Parquet of any size in bounded memory.
 
 Here: opening a file, finding out that it cannot be read, and saying so in one clear error with file, line, column,
-value and fix. Not here: what its columns mean (accounting.mapping) and whether its rows are acceptable
+value and fix. Not here: what its columns mean (source_mapping) and whether its rows are acceptable
 (accounting.schemas).
 
 Every column of a CSV file is read as text: a parser that guesses types would turn amounts into floats. The fast parser
@@ -23,8 +23,8 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 from pyarrow import types
 
-from ledger_assets.accounting.mapping import Mapped, SourceMapping
 from ledger_assets.accounting.source_errors import SourceFileError, UnreadableValue
+from ledger_assets.accounting.source_mapping import Mapped, SourceMapping
 
 BATCH_ROWS: Final = 250_000
 """Rows of a Parquet batch; a block of a CSV file holds about as many."""
@@ -128,6 +128,7 @@ def _read_parquet(path: Path, mapping: SourceMapping, batch_rows: int) -> Iterat
                 _demand_type(path, name, kind, schema.field(name).type)
             columns = list(dict.fromkeys(name for name, _ in mapping.needs()))
             for batch in file.iter_batches(batch_rows, columns=columns):
+                batch.validate(full=True)  # text that is not UTF-8 would panic in Polars
                 yield _frame(batch)
     except (pa.ArrowException, OSError, ValueError) as error:  # what Arrow raises from garbage
         fix = "copy or export the file again"
@@ -135,7 +136,9 @@ def _read_parquet(path: Path, mapping: SourceMapping, batch_rows: int) -> Iterat
 
 
 def _frame(batch: pa.RecordBatch) -> pl.DataFrame:
-    frame = pl.DataFrame(pa.Table.from_batches([batch]))
+    # Column by column: Polars would read the schema's metadata too, and panic where that is garbage.
+    columns = zip(batch.schema.names, batch, strict=True)
+    frame = pl.DataFrame({name: pl.Series(name, column) for name, column in columns})
     return frame.with_columns(cs.by_dtype(pl.Categorical, pl.Enum).cast(pl.String))
 
 

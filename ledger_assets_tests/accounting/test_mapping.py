@@ -11,11 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ledger_assets.accounting.amounts import COMPONENTS, VARIABLES
-from ledger_assets.accounting.mapping import Mapped, SourceMapping
-from ledger_assets.accounting.mapping_files import parse_mapping, read_mapping
+from ledger_assets.accounting.mapping import load_mapping, parse_mapping
 from ledger_assets.accounting.money import from_minor, split
 from ledger_assets.accounting.schemas import SOURCE_COLUMNS, judge
 from ledger_assets.accounting.source_errors import MappingError, UnreadableValue
+from ledger_assets.accounting.source_mapping import Mapped, SourceMapping
 from ledger_assets.accounting.source_values import Notation, as_amount, as_day
 
 FULL = """
@@ -85,7 +85,7 @@ def test_a_full_mapping_makes_transactions_that_are_accepted() -> None:
 
 
 def test_the_empty_mapping_is_the_identity() -> None:
-    assert mapping("") == SourceMapping()
+    assert mapping("") == load_mapping(None) == SourceMapping()
     assert [name for name, _ in SourceMapping().needs()] == list(SOURCE_COLUMNS)
 
 
@@ -283,7 +283,7 @@ def test_a_faulty_mapping_is_refused_with_key_and_fix(text: str, complaint: str)
 
 def test_a_mapping_file_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(MappingError, match="No such file"):
-        read_mapping(tmp_path / "none.toml")
+        load_mapping(tmp_path / "none.toml")
 
 
 def test_amount_columns_have_one_order() -> None:

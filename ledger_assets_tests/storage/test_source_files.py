@@ -16,10 +16,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ledger_assets.accounting.generation import DEFECTS, generate, write
-from ledger_assets.accounting.mapping import SourceMapping
-from ledger_assets.accounting.mapping_files import parse_mapping
+from ledger_assets.accounting.mapping import parse_mapping
 from ledger_assets.accounting.schemas import SOURCE_COLUMNS
 from ledger_assets.accounting.source_errors import SourceFileError
+from ledger_assets.accounting.source_mapping import SourceMapping
 from ledger_assets.storage import source_files
 from ledger_assets.storage.source_files import read, sha256_of
 

@@ -16,7 +16,7 @@ from ledger_assets.storage.server import EmbeddedServer
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 def test_initdb_wants_an_account_with_a_name(tmp_path: Path):
-    program = server_site._binaries(0) / "initdb"
+    program = server_site._binaries(server_site.SERVER_ACCOUNT) / "initdb"
     result = subprocess.run(
         [program, "-D", tmp_path / "data"], capture_output=True, text=True, check=False, cwd="/",
         user=server_site.SERVER_ACCOUNT, group=server_site.SERVER_ACCOUNT, extra_groups=[],

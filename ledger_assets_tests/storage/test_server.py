@@ -329,6 +329,8 @@ def test_binaries_in_a_private_place_are_copied(place: Path, monkeypatch: pytest
 @only_as_root
 def test_an_ordinary_user_runs_the_server_as_himself(place: Path):
     user = pwd.getpwnam("nobody").pw_uid
+    if server_site._binaries(user).is_relative_to(server_site.SYSTEM_DIRECTORY):
+        pytest.skip("this environment is in a private directory")
     os.chown(place, user, user)
     server = EmbeddedServer(place / "home")
     url = run_as(user, server.ensure_running)

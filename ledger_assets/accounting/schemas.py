@@ -140,6 +140,17 @@ def judge(frame: pl.DataFrame, *, period: str, currency: str, raw: pl.DataFrame 
     return Judgement(accepted, _rejected(frame.filter(is_bad), broken.filter(is_bad), delivered.filter(is_bad)))
 
 
+def refuse(frame: pl.DataFrame, raw: pl.DataFrame, code: str) -> pl.DataFrame:
+    """All rows rejected for one reason that only their surroundings give, as `Judgement.rejected`.
+
+    Args:
+        frame: row_number and txn_id.
+        raw: the same rows, in the same order, as they were delivered.
+        code: from `REASONS`.
+    """
+    return _rejected(frame, frame.select(pl.repeat(value=True, n=pl.len()).alias(code)), raw)
+
+
 @lru_cache(maxsize=16)
 def good_transactions(period: str, currency: str) -> pa.DataFrameSchema:
     """The schema of accepted transactions of a month: columns, types, and every rule of a row.

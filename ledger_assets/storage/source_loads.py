@@ -1,0 +1,323 @@
+"""Loads: a file into the source of a month in one transaction, and out again (B1).
+
+Here: what a load consists of, in which order it is written, what makes it a repetition. Not here: reading the file
+(source_files), judging its rows (accounting.schemas), the tables behind it (source_leaves).
+
+Everything happens in one transaction behind one lock per period. A process killed at any instant leaves nothing; two
+that load the same file do it once.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from itertools import chain
+from pathlib import Path
+from typing import Any, Final, NamedTuple, TypeVar
+
+import polars as pl
+import psycopg
+from psycopg import sql
+from psycopg.rows import dict_row
+
+from ledger_assets.accounting.schemas import DUPLICATE, Judgement, judge, refuse
+from ledger_assets.accounting.source_errors import LoadRefusedError, SourceFileError
+from ledger_assets.accounting.source_mapping import Mapped, SourceMapping
+from ledger_assets.storage import source_leaves
+from ledger_assets.storage.binary_copy import copy_frame
+from ledger_assets.storage.database import statement
+from ledger_assets.storage.source_files import read, sha256_of
+from ledger_assets.storage.source_leaves import Leaf
+
+_T = TypeVar("_T")
+_INCOMING: Final = sql.Identifier("pg_temp", "incoming")
+
+
+@dataclass(frozen=True)
+class LoadResult:
+    """What became of a file.
+
+    Attributes:
+        load_id: the load that holds it.
+        period: the month, `YYYY-MM`.
+        file_name: without its directory.
+        row_count: rows in the file = accepted + rejected + skipped + unchanged.
+        accepted_count: rows stored in `source.txn_source`.
+        rejected_count: rows in `source.rejected_row`.
+        skipped_count: rows that the mapping left out.
+        unchanged_count: rows that an earlier load of the month holds with the same content.
+        checksum: of the stored rows, as a whole number in digits.
+        reasons: rejected rows per reason; a row may have several.
+        already_loaded: the load was there before, and nothing was changed.
+    """
+
+    load_id: int
+    period: str
+    file_name: str
+    row_count: int
+    accepted_count: int
+    rejected_count: int
+    skipped_count: int
+    unchanged_count: int
+    checksum: str
+    reasons: Mapping[str, int]
+    already_loaded: bool
+
+    def __str__(self) -> str:
+        if self.already_loaded:
+            return f"{self.file_name} is loaded already: load {self.load_id} of {self.period}; nothing was changed"
+        counts = {
+            "accepted": self.accepted_count, "rejected": self.rejected_count, "skipped": self.skipped_count,
+            "unchanged": self.unchanged_count,
+        }  # fmt: skip
+        shown = ", ".join(f"{count:,} {name}" for name, count in counts.items() if count or name == "accepted")
+        why = "".join(f"\n  {reason}: {count:,}" for reason, count in sorted(self.reasons.items()))
+        return f"{self.file_name}: {self.row_count:,} rows, {shown} (load {self.load_id} of {self.period}){why}"
+
+
+@dataclass
+class _Loading:
+    """A load that is being written."""
+
+    connection: psycopg.Connection
+    leaf: Leaf
+    has_earlier: bool
+    row_count: int = 0
+    skipped_count: int = 0
+    accepted_count: int = 0
+    unchanged: Counter[int] = field(default_factory=Counter)  # rows by the earlier load that holds them
+
+
+class _Batch(NamedTuple):
+    mapped: Mapped
+    judgement: Judgement
+
+
+def ingest(
+    connection: psycopg.Connection,
+    path: Path,
+    *,
+    period: str,
+    mapping: SourceMapping,
+    currency: str | None,
+    loaded_by: str,
+    progress: Callable[[int], None] = lambda _: None,
+) -> LoadResult:
+    """Load a file into the source of a month. Loading it again changes nothing.
+
+    Args:
+        connection: its transaction is used if one is open, else one is made.
+        path: a CSV or Parquet file, see `source_files.read`.
+        period: the month, `YYYY-MM`; it is that of bank_value_date.
+        mapping: what the columns of the file are; part of what makes two loads the same.
+        currency: the currency of the books. None: the one they have, and for the first load that of the file.
+        loaded_by: the person or program that answers for it.
+        progress: is told the rows of each batch when they are written.
+
+    Raises:
+        SourceFileError: the file cannot be read, or changed meanwhile. Nothing was loaded.
+        LoadRefusedError: another currency than that of the books. Nothing was loaded.
+    """
+    before = _state_of(path)
+    identity = {"period": period, "file_sha256": sha256_of(path), "mapping_sha256": mapping.sha256}
+    with connection.transaction():
+        connection.execute(statement("source/lock_period"), identity)
+        if existing := connection.execute(statement("source/find_load"), identity).fetchone():
+            return _result(connection, existing[0], already_loaded=True)
+        batches = read(path, mapping, period)
+        first = next(batches)
+        book_currency, is_inferred = _book_currency(connection, currency, first, loaded_by)
+        loading = _open(connection, identity | {"file_name": path.name, "loaded_by": loaded_by}, period)
+        judged = _judged(chain([first], batches), period, book_currency, must_be_uniform=is_inferred)
+        for batch in _one_ahead(judged):
+            _write(loading, batch)
+            progress(batch.mapped.frame.height + batch.mapped.skipped)
+        if _state_of(path) != before:
+            raise SourceFileError(str(path), "it changed while it was read", "load it when its writer has finished")
+        _close(loading, loaded_by)
+        return _result(connection, loading.leaf.load_id, already_loaded=False)
+
+
+def withdraw(connection: psycopg.Connection, load_id: int, *, reason: str, by: str) -> None:
+    """Take a load out again: its rows go, its record stays as WITHDRAWN, its rejections are closed.
+
+    Rejections of earlier loads that it resolved are open again. Waits for everybody who reads the rows.
+
+    Raises:
+        LoadRefusedError: there is no such load, it is withdrawn already, a posted batch holds it, or a later load left
+            rows out because this one has them. Nothing was changed.
+    """
+    this = {"load_id": load_id, "reason": reason, "by": by}
+    with connection.transaction(), connection.cursor(row_factory=dict_row) as cursor:
+        found = cursor.execute(statement("source/period_of_load"), this).fetchone()
+        if found is None:
+            raise LoadRefusedError(f"load {load_id}", "there is no such load", "look at ledger-assets status")
+        cursor.execute(statement("source/lock_period"), found)
+        names = cursor.execute(statement("source/leaf_of_load"), this).fetchone()
+        if names is not None:
+            source_leaves.lock(connection, names)
+        _refuse_withdrawal(load_id, cursor.execute(statement("source/obstacles_to_withdrawal"), this).fetchone() or {})
+        cursor.execute(statement("source/withdraw_load"), this)
+        if names is not None:
+            source_leaves.drop(connection, names)
+        cursor.execute(statement("source/close_rejections_of_load"), this)
+        cursor.execute(statement("source/reopen_rejections"), this)
+
+
+def acknowledge_rejections(connection: psycopg.Connection, period: str, *, reason: str, by: str) -> int:
+    """Declare the open rejections of a month looked at and left out for good; returns how many there were."""
+    with connection.transaction():
+        return connection.execute(
+            statement("source/acknowledge_rejections"), {"period": period, "reason": reason, "by": by}
+        ).rowcount
+
+
+def _state_of(path: Path) -> tuple[int, int, int] | None:
+    """What changes with a file's content; None for a file that is not there, of which the reader has more to say."""
+    try:
+        state = path.stat()
+    except OSError:
+        return None
+    return state.st_ino, state.st_size, state.st_mtime_ns
+
+
+def _book_currency(
+    connection: psycopg.Connection, wanted: str | None, first: Mapped, loaded_by: str
+) -> tuple[str, bool]:
+    """The currency of the books, and whether it was taken from this file, which then may hold no other."""
+    present = connection.execute(statement("source/book_currency")).fetchone()
+    if wanted is None and present is not None:
+        return str(present[0]), False
+    currency = wanted or _only_currency(first.frame["currency"])
+    connection.execute(statement("source/set_book_currency"), {"currency": currency, "set_by": loaded_by})
+    # Read again: another first load may have been faster.
+    (found,) = connection.execute(statement("source/book_currency")).fetchone() or (currency,)
+    if found != currency:
+        fix = f"unset LEDGER_CURRENCY or set it to {found}; another currency needs a ledger of its own"
+        raise LoadRefusedError(f"currency {currency}", f"the books are kept in {found}", fix)
+    return currency, wanted is None
+
+
+def _only_currency(currencies: pl.Series) -> str:
+    found = currencies.drop_nulls().unique().sort().to_list()
+    if len(found) != 1 or not (len(found[0]) == 3 and found[0].isascii() and found[0].isupper()):
+        raise LoadRefusedError(
+            f"the file's currencies ({', '.join(found[:5]) or 'none'})",
+            "the first load says in which currency the books are kept, and needs exactly one, such as IDR",
+            "set LEDGER_CURRENCY; rows in another one are then rejected",
+        )
+    return str(found[0])
+
+
+def _judged(
+    batches: Iterator[Mapped], period: str, currency: str, *, must_be_uniform: bool
+) -> Iterator[_Batch]:
+    for mapped in batches:
+        if must_be_uniform and mapped.frame["currency"].drop_nulls().ne(currency).any():
+            _only_currency(mapped.frame["currency"].extend_constant(currency, 1))
+        yield _Batch(mapped, judge(mapped.frame, period=period, currency=currency, raw=mapped.raw))
+
+
+def _one_ahead(items: Iterator[_T]) -> Iterator[_T]:
+    """The same items, the next one made in a thread while the present one is in use.
+
+    Polars and the database each keep one core busy: reading and judging is over when the COPY of the batch before is.
+    """
+    with ThreadPoolExecutor(1, "source-reader") as thread:
+        present = thread.submit(next, items, None)
+        while (item := present.result()) is not None:
+            present = thread.submit(next, items, None)
+            yield item
+
+
+def _open(connection: psycopg.Connection, record: dict[str, Any], period: str) -> _Loading:
+    (has_earlier,) = connection.execute(statement("source/has_earlier_leaves"), record).fetchone() or (False,)
+    if has_earlier:
+        connection.execute(statement("source/create_incoming"))
+    (load_id,) = connection.execute(statement("source/open_load"), record).fetchone() or (0,)
+    return _Loading(connection, Leaf(period, load_id), has_earlier)
+
+
+def _write(loading: _Loading, batch: _Batch) -> None:
+    """Store the accepted rows of a batch that are new, and the rejected ones."""
+    accepted, rejected = batch.judgement
+    if loading.has_earlier and accepted.height:
+        accepted, repeated = _without_earlier(loading, batch)
+        rejected = pl.concat([rejected, repeated])
+    if accepted.height:
+        if not loading.accepted_count:
+            source_leaves.create(loading.connection, loading.leaf)
+        own = accepted.with_columns(
+            period=pl.lit(loading.leaf.period), load_id=pl.lit(loading.leaf.load_id, pl.Int32)
+        )
+        with loading.connection.cursor() as cursor:
+            copy_frame(cursor, loading.leaf.table, own, freeze=True)
+    if rejected.height:
+        with loading.connection.cursor().copy(statement("source/copy_rejected")) as copy:
+            for row in rejected.iter_rows():
+                copy.write_row((loading.leaf.load_id, *row))
+    loading.accepted_count += accepted.height
+    loading.row_count += batch.mapped.frame.height + batch.mapped.skipped
+    loading.skipped_count += batch.mapped.skipped
+
+
+def _without_earlier(loading: _Loading, batch: _Batch) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """The accepted rows whose ids are new to the month; and those rejected because their id means something else.
+
+    Rows that an earlier load holds with the same content are counted as unchanged.
+    """
+    with loading.connection.cursor() as cursor:
+        cursor.execute("TRUNCATE pg_temp.incoming")
+        accepted = batch.judgement.accepted
+        copy_frame(cursor, _INCOMING, accepted)
+        cursor.execute(statement("source/compare_incoming"), {"period": loading.leaf.period})
+        found = pl.DataFrame(
+            cursor.fetchall(),
+            schema={"row_number": pl.Int32, "earlier_load_id": pl.Int32, "is_unchanged": pl.Boolean},
+            orient="row",
+        )
+    loading.unchanged.update(found.filter("is_unchanged")["earlier_load_id"].to_list())
+    is_other = batch.mapped.frame["row_number"].is_in(found.filter(~pl.col("is_unchanged"))["row_number"].implode())
+    repeated = refuse(batch.mapped.frame.filter(is_other), batch.mapped.raw.filter(is_other), DUPLICATE)
+    return accepted.filter(~pl.col("row_number").is_in(found["row_number"].implode())), repeated
+
+
+def _close(loading: _Loading, loaded_by: str) -> None:
+    """Index and attach what was stored, and write down what PostgreSQL itself finds in it."""
+    connection, leaf = loading.connection, loading.leaf
+    this = {"load_id": leaf.load_id, "period": leaf.period, "loaded_by": loaded_by}
+    counts = {"row_count": loading.row_count, "skipped_count": loading.skipped_count,
+              "unchanged_count": loading.unchanged.total()}  # fmt: skip
+    has_rows = loading.accepted_count > 0
+    checksum: Any = 0
+    with connection.cursor() as cursor:
+        if has_rows:
+            source_leaves.index(connection, leaf)
+            totals, checksum = source_leaves.total(connection, leaf)
+            cursor.executemany(statement("source/insert_load_total"), totals)
+            source_leaves.attach(connection, leaf)
+        overlaps = [this | {"earlier_load_id": earlier, "unchanged_count": count}
+                    for earlier, count in loading.unchanged.items()]  # fmt: skip
+        cursor.executemany(statement("source/insert_overlap"), overlaps)
+        cursor.execute(statement("source/mark_repeated"), this)
+        cursor.execute(statement("source/resolve_rejected"), this)
+        leaf_name = f"source.{leaf.name}" if has_rows else None
+        cursor.execute(statement("source/close_load"), this | counts | {"checksum": checksum, "leaf": leaf_name})
+
+
+def _result(connection: psycopg.Connection, load_id: int, *, already_loaded: bool) -> LoadResult:
+    with connection.cursor(row_factory=dict_row) as cursor:
+        record = cursor.execute(statement("source/read_load"), {"load_id": load_id}).fetchone()
+    return LoadResult(**(record or {}), already_loaded=already_loaded)
+
+
+def _refuse_withdrawal(load_id: int, obstacles: Mapping[str, Any]) -> None:
+    culprit = f"load {load_id}"
+    if obstacles["status"] == "WITHDRAWN":
+        raise LoadRefusedError(culprit, "it is withdrawn already", "nothing is left to do")
+    if batch_id := obstacles["batch_id"]:
+        fix = "roll that batch back first, or deliver correcting transactions in an open period"
+        raise LoadRefusedError(culprit, f"batch {batch_id} has posted it", fix)
+    if later := obstacles["later_load_id"]:
+        fix = f"withdraw load {later} first, and load its file again afterwards"
+        raise LoadRefusedError(culprit, f"load {later} left rows out because this one has them", fix)

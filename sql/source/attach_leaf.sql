@@ -1,0 +1,1 @@
+ALTER TABLE {month} ATTACH PARTITION {leaf} FOR VALUES IN ({load_id})

@@ -1,0 +1,1 @@
+CREATE TEMPORARY TABLE IF NOT EXISTS incoming (LIKE source.txn_source) ON COMMIT DROP

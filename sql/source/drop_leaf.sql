@@ -1,0 +1,2 @@
+-- Dropping a partition detaches it.
+DROP TABLE {leaf}

@@ -1,0 +1,1 @@
+SELECT EXISTS (SELECT FROM source.load WHERE period = %(period)s AND leaf IS NOT NULL)

@@ -1,0 +1,1 @@
+CREATE INDEX ON {leaf} USING brin (bank_value_date)

@@ -1,0 +1,1 @@
+CREATE INDEX ON {leaf} (product_code, channel)

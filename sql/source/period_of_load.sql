@@ -1,0 +1,1 @@
+SELECT period FROM source.load WHERE load_id = %(load_id)s

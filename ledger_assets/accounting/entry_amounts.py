@@ -78,32 +78,20 @@ def entry_amounts(template: Template, rows: pl.DataFrame) -> pl.DataFrame:
     Returns:
         The rows in their order, with these columns added: `line_1`, `line_2` ... (Int64, signed, one for each line of
         the template; zero for a line that is not to be made), `total_1`, `total_2` ... (Int64, the debits of each
-        entry), and `reason` (String, null where the transaction can be posted).
+        entry; null where there is a reason), and `reason` (String, null where the transaction can be posted).
 
     Raises:
         AmountOverflow: an amount does not fit into Int64; the culprit is the template and its expression.
     """
     frame, columns = _with_amounts(template, rows)
-    written = list(dict.fromkeys(columns.values()))
+    written = set(columns.values())
     frame, misses = _with_remainders(template, frame, columns)
+    frame = frame.with_columns(reason=_reason(written, misses, set(columns.values())))
     frame = _with_totals(template, frame, columns)
-    taken = [column for column in columns.values() if column not in written]
-    totals = [pl.col(f"total_{entry}") for entry in _entries(template)]
-    reason = (
-        pl.when(_any_below_zero(written))
-        .then(pl.lit(NEGATIVE_AMOUNT))
-        .when(pl.any_horizontal(_sum(COMPONENTS) != pl.col(GROSS), *misses))
-        .then(pl.lit(OUT_OF_BALANCE))
-        .when(_any_below_zero(taken))
-        .then(pl.lit(NEGATIVE_AMOUNT))
-        .when(pl.all_horizontal(total == 0 for total in totals))
-        .then(pl.lit(NO_AMOUNT))
-    )
-    lines = (
+    return frame.with_columns(
         (pl.col(columns[line]) * line.side.sign).alias(f"line_{position}")
         for position, line in enumerate(template.lines, 1)
     )
-    return frame.with_columns(*lines, reason=reason)
 
 
 _Columns = dict[TemplateLine, str]
@@ -148,24 +136,32 @@ def _with_remainders(template: Template, frame: pl.DataFrame, columns: _Columns)
     return frame, misses
 
 
+def _reason(written: set[str], misses: list[pl.Expr], final: set[str]) -> pl.Expr:
+    """Why a row cannot be posted, or null: from its amounts as written, what does not balance, and as they end up."""
+    return (
+        pl.when(pl.any_horizontal(pl.col(column) < 0 for column in written))
+        .then(pl.lit(NEGATIVE_AMOUNT))
+        .when(pl.any_horizontal(_sum(COMPONENTS) != pl.col(GROSS), *misses))
+        .then(pl.lit(OUT_OF_BALANCE))
+        .when(pl.any_horizontal(pl.col(column) < 0 for column in final))
+        .then(pl.lit(NEGATIVE_AMOUNT))
+        .when(pl.all_horizontal(pl.col(column) == 0 for column in final))
+        .then(pl.lit(NO_AMOUNT))
+    )
+
+
 def _with_totals(template: Template, frame: pl.DataFrame, columns: _Columns) -> pl.DataFrame:
+    """The debits of each entry; null in rows that cannot be posted, whose amounts can be anything."""
     with overflow_raises(f"{template.name}, total of the debits"):
         return frame.with_columns(
-            _sum(columns[line] for line in template.lines if line.entry == entry and line.side is Side.DR)
+            pl.when(pl.col("reason").is_null())
+            .then(_sum(columns[line] for line in template.lines if line.entry == entry and line.side is Side.DR))
             .cast(pl.Int64)
             .alias(f"total_{entry}")
-            for entry in _entries(template)
+            for entry in range(1, template.entry_count + 1)
         )
-
-
-def _entries(template: Template) -> range:
-    return range(1, template.entry_count + 1)
 
 
 def _sum(columns: Iterable[str]) -> pl.Expr:
     """The exact sum, as Int128: a template has fewer lines than would make 2**63 times their number overflow."""
     return reduce(add, (pl.col(column).cast(pl.Int128) for column in columns), pl.lit(0, pl.Int128))
-
-
-def _any_below_zero(columns: Iterable[str]) -> pl.Expr:
-    return pl.any_horizontal(pl.lit(value=False), *(pl.col(column) < 0 for column in columns))

@@ -122,6 +122,9 @@ def _check_node(tree: SyntaxTree, node: exp.Expr, language: Language) -> None:
     allowed = language.nodes.get(type(node))
     if allowed is None:
         raise tree.error(node, f"{node.key.upper()} is not part of the language", language.advice)
+    if isinstance(node, exp.Identifier | exp.Placeholder) and node.name not in language.names:
+        # A keyword that sqlglot takes for a name where no keyword can stand.
+        raise tree.error(node, f"{node.name!r} cannot stand here", language.advice)
     for name, value in node.args.items():
         # False, None and [] are how sqlglot says "not there".
         if value and name not in allowed:

@@ -63,7 +63,7 @@ class CompiledRules:
     """A rule set made ready to post.
 
     A shape is a template with its accounts after overrides. All shapes have `width` places in `places`, one for each
-    line and zeros behind them, so that shape and position of a line give its place.
+    line and unused ones behind them, so that shape and position of a line give its place.
 
     Attributes:
         rule_set: the rules.
@@ -124,7 +124,8 @@ def compile_rules(
         for line, account in zip(template.lines, accounts, strict=True):
             account_id = _small(account_ids.get(account), f"account {account} of {template.name}")
             places.append((line.entry, line.line_number, account_id))
-        places += [(0, 0, 0)] * (width - len(accounts))
+        # Lines that the template does not have are zero and left out; entry 1 is one that every transaction has.
+        places += [(1, 0, 0)] * (width - len(accounts))
     return CompiledRules(
         rule_set=rule_set,
         vocabulary=Vocabulary.of(rule_set),
@@ -155,6 +156,7 @@ def expand(transactions: pl.DataFrame, rules: CompiledRules, *, first_je_number:
         RuleError: see `template_matching.match`.
     """
     _check(transactions)
+    transactions = transactions.select(TRANSACTIONS.names())
     matching = match(transactions, rules.rule_set, rules.vocabulary)
     evaluated = [
         _evaluated(transactions, matching, rules, index) for index in matching.choice.unique().sort() if index >= 0

@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ledger_assets.accounting.errors import AmountError, AmountOverflow
@@ -25,6 +25,7 @@ def share_lists(draw: st.DrawFn) -> tuple[Decimal, ...]:
         return tuple(Decimal(high - low) / unit for low, high in pairwise(edges))
 
 
+@settings(deadline=None)
 @given(amounts)
 def test_conversions_are_inverse_whatever_the_decimal_context(minor: int) -> None:
     with localcontext(Context(prec=3)):
@@ -66,6 +67,7 @@ def test_too_large_is_refused(amount: Decimal | str) -> None:
         to_minor(amount)
 
 
+@settings(deadline=None)
 @given(amounts, share_lists(), st.data())
 def test_parts_add_up_and_keep_the_sign_of_the_whole(
     total: int, shares: tuple[Decimal, ...], data: st.DataObject
@@ -80,6 +82,7 @@ def test_parts_add_up_and_keep_the_sign_of_the_whole(
         assert distance < (len(shares) if index == remainder_on else 1) * 10**18
 
 
+@settings(deadline=None)
 @given(st.lists(amounts | st.none(), max_size=8), share_lists(), st.data())
 def test_vectorised_split_is_its_row_twin(
     totals: list[int | None], shares: tuple[Decimal, ...], data: st.DataObject

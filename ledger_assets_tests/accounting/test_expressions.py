@@ -1,0 +1,169 @@
+"""The reader of expressions: nothing but what a language lists comes through, and every refusal has a place."""
+
+import string
+from collections.abc import Callable
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from ledger_assets.accounting.amounts import parse_amount
+from ledger_assets.accounting.conditions import parse_condition
+from ledger_assets.accounting.errors import ExpressionError
+
+PIECES = (
+    *(
+        ":",
+        "::",
+        ";",
+        ",",
+        ".",
+        "(",
+        ")",
+        "+",
+        "-",
+        "*",
+        "/",
+        "%",
+        "=",
+        "<>",
+        "<",
+        ">=",
+        "||",
+        "->",
+        "@>",
+        "--",
+        "/*",
+        "*/",
+    ),
+    *(
+        ":gross_amount",
+        "gross_amount",
+        ":ujroh_amount",
+        "channel",
+        "txn_date",
+        "policy_id",
+        "nonsense",
+        "1",
+        "0.5",
+        "1e9",
+    ),
+    *(
+        "'A'",
+        "'2025-01-01'",
+        "'\\'",
+        "E'x'",
+        "$$x$$",
+        '"channel"',
+        "DATE",
+        "INTERVAL",
+        "NULL",
+        "TRUE",
+        "NOT",
+        "AND",
+        "OR",
+    ),
+    *(
+        "IN",
+        "LIKE",
+        "ILIKE",
+        "BETWEEN",
+        "SYMMETRIC",
+        "IS",
+        "ESCAPE",
+        "SELECT",
+        "FROM",
+        "CASE",
+        "WHEN",
+        "CAST",
+        "AS",
+        "ANY",
+    ),
+    *("EXISTS", "OVER", "ARRAY", "[", "]", "{", "}", "?", "$1", "abs", "now", "COLLATE", "DISTINCT", "OVERLAPS"),
+)
+LEGAL = (
+    *(
+        "(",
+        ")",
+        "=",
+        "<>",
+        ">=",
+        "AND",
+        "OR",
+        "NOT",
+        "IN",
+        "LIKE",
+        "BETWEEN",
+        "IS",
+        "NULL",
+        "DATE",
+        ",",
+        "+",
+        "-",
+        "*",
+        "/",
+    ),
+    *("channel", "gross_amount", "txn_date", ":", ":gross_amount", "1", "'A'", "'2025-01-01'"),
+)
+texts = (
+    st.lists(st.sampled_from(LEGAL), max_size=9).map(" ".join)
+    | st.text()
+    | st.text(string.printable)
+    | st.lists(st.sampled_from(PIECES), max_size=12).map(" ".join)
+)
+
+
+def _refusal(parse: Callable[[str], object], text: str) -> ExpressionError | None:
+    try:
+        parse(text)
+    except ExpressionError as error:
+        return error
+    return None
+
+
+@pytest.mark.parametrize("parse", [parse_amount, parse_condition])
+@settings(deadline=None)
+@given(text=texts)
+@example(text="channel = : IN")
+@example(text="DATE > 5")
+@example(text="channel = '\ud800'")
+def test_whatever_the_text_only_expression_errors_come_out(parse, text):
+    refusal = _refusal(parse, text)
+    if refusal:
+        assert 0 <= refusal.position <= len(refusal.text)
+        assert refusal.rule
+        assert refusal.fix
+        assert str(refusal).endswith("^")
+
+
+@pytest.mark.parametrize(
+    ("text", "position"),
+    [
+        ("", 0),
+        (" ", 0),
+        (":gross_amount; DROP TABLE t", 13),
+        (":gross_amount::float8", 13),
+        (":gross_amount ** 2", 17),
+        ("abs(:gross_amount)", 0),
+        (":gross_amount + :nonsense", 17),
+        (":gross_amount + ", 14),
+        (":gross_amount :ujroh_amount", 14),
+        (":gross_amount (2)", 14),
+        ("(SELECT 1)", 1),
+        (":gross_amount * 1e3", 16),
+        (": 5", 0),
+        ("$1", 0),
+        ("(" * 1500 + "1" + ")" * 1500, 0),
+        ("1" + "+1" * 2000, 0),
+    ],
+)
+def test_refusals_point_at_the_place(text, position):
+    with pytest.raises(ExpressionError) as refusal:
+        parse_amount(text)
+    assert refusal.value.position == position
+
+
+def test_deep_nesting_is_refused_and_not_a_crash():
+    for text in ("(" * 900 + "1" + ")" * 900, "-" + " -" * 900 + "1"):
+        with pytest.raises(ExpressionError, match="nested too deeply"):
+            parse_amount(text)

@@ -10,6 +10,8 @@ import psycopg
 import psycopg2
 import pytest
 import sqlalchemy
+from dagster import DagsterInstance
+from dagster._core.instance.ref import InstanceRef
 
 from ledger_assets.settings import Settings
 from ledger_assets.storage import database
@@ -123,6 +125,18 @@ def test_every_driver_takes_the_embedded_url(embedded: Settings, monkeypatch: py
     with adbc.connect(url) as connection, connection.cursor() as cursor:
         cursor.execute("SELECT current_database()")
         assert cursor.fetchall() == [("ledger",)]
+
+
+def test_dagster_finds_its_storage_with_nothing_but_dagster_yaml(
+    embedded: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    monkeypatch.delenv("LEDGER_DATABASE_URL", raising=False)
+    monkeypatch.setenv("LEDGER_HOME", str(embedded.home))
+    with DagsterInstance.from_ref(InstanceRef.from_dir(str(tmp_path), config_dir=str(PROJECT))) as instance:
+        assert instance.run_storage.postgres_url == sqlalchemy_url(dagster_url(embedded))
+        assert instance.get_runs_count() == 0
+        assert Path(instance.root_directory) == embedded.home / "dagster/files"
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_connection_says_whose_it_is(embedded: Settings):

@@ -54,6 +54,13 @@ PERIOD_STATUS = {
     "gates": "control/gates",
     "exceptions": "control/exceptions",
 }
+STATUS_COLUMNS = {
+    "loads": ("load_id", "file_name", "rows_in_file", "accepted", "rejected", "skipped", "unchanged", "posted_in"),
+    "batches": ("batch_id", "attempt", "state", "rules", "entries", "lines", "started_by", "posted_at"),
+    "gates": ("batch_id", "gate", "passed", "expected", "actual", "difference"),
+}
+"""What people are shown of it; --json has every column."""
+
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 period_option = click.option("--period", required=True, type=PERIOD, help="The month, for example 2025-01.")
 existing_file = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -294,7 +301,11 @@ def status(period: str | None, as_json: bool) -> None:
         print_json(answer["months"] if period is None else answer)
         return
     for title, records in answer.items():
-        print_table(title, records)
+        shown = STATUS_COLUMNS.get(title)
+        print_table(title, [{key: row[key] for key in shown} for row in records] if shown else records)
+    for batch in answer.get("batches", []):
+        if batch["state"] == "FAILED":
+            out.print(f"{batch['batch_id']} failed: {batch['failure_reason']}", markup=False)
 
 
 @main.command("trial-balance")

@@ -6,7 +6,8 @@ from contextlib import contextmanager
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Protocol
 
-from rich.console import Console
+from rich import box
+from rich.console import Console, JustifyMethod
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
@@ -14,7 +15,10 @@ from rich.table import Table
 if TYPE_CHECKING:
     from ledger_assets.close_result import CloseResult
 
-out = Console(soft_wrap=False)
+WIDTH_WITHOUT_TERMINAL = 160
+"""Columns to use when nobody's terminal says how wide it is: in a pipe, a log, a CI run."""
+
+out = Console(width=None if sys.stdout.isatty() else WIDTH_WITHOUT_TERMINAL)
 err = Console(stderr=True)
 
 
@@ -38,9 +42,10 @@ def print_table(title: str, rows: Sequence[Mapping[str, Any]]) -> None:
     if not rows:
         out.print(f"{title}: none")
         return
-    table = Table(title=title, title_justify="left", header_style="bold")
+    table = Table(title=title, title_justify="left", header_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
     for column, value in rows[0].items():
-        table.add_column(column, justify="right" if isinstance(value, int | Decimal) else "left", overflow="fold")
+        justify: JustifyMethod = "right" if isinstance(value, int | Decimal) else "left"
+        table.add_column(column.replace("_", " "), justify=justify, overflow="fold")
     for row in rows:
         table.add_row(*(escape(_shown(value)) for value in row.values()))
     out.print(table)
@@ -49,7 +54,9 @@ def print_table(title: str, rows: Sequence[Mapping[str, Any]]) -> None:
 def _shown(value: Any) -> str:
     if value is None:
         return ""
-    return f"{value:,}" if isinstance(value, int | Decimal) and not isinstance(value, bool) else str(value)
+    if isinstance(value, bool):
+        return "yes" if value else "NO"
+    return f"{value:,}" if isinstance(value, int | Decimal) else str(value)
 
 
 def print_close(result: "CloseResult") -> None:

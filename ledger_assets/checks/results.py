@@ -4,11 +4,12 @@ What a check declares (`AssetCheckSpec`) and what it reports come from the same 
 it never declared, and a check that reports nothing fails its step (no `can_subset`).
 """
 
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from dagster import AssetCheckResult, AssetCheckSeverity, AssetCheckSpec, AssetKey, PartitionsDefinition
+from dagster import AssetCheckResult, AssetCheckSeverity, AssetCheckSpec, AssetKey, PartitionsDefinition, PreviewWarning
 
 from ledger_assets.accounting.verdicts import Verdict
 from ledger_assets.metadata import table
@@ -18,10 +19,15 @@ def blocking_specs(
     asset: str, checks: Mapping[str, str], partitions_def: PartitionsDefinition[str] | None = None
 ) -> list[AssetCheckSpec]:
     """A blocking spec for each `name: description`; what stands downstream of the asset waits for all of them."""
-    return [
-        AssetCheckSpec(name, asset=asset, description=description, blocking=True, partitions_def=partitions_def)
-        for name, description in checks.items()
-    ]
+    with warnings.catch_warnings():
+        # Without it the last month would own the status of every month's check (dagster 1.13.27).
+        warnings.filterwarnings(
+            "ignore", message="Specifying a partitions_def on an AssetCheckSpec", category=PreviewWarning
+        )
+        return [
+            AssetCheckSpec(name, asset=asset, description=description, blocking=True, partitions_def=partitions_def)
+            for name, description in checks.items()
+        ]
 
 
 def result(

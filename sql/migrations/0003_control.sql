@@ -141,7 +141,7 @@ CREATE TABLE control.exception_queue (
     txn_id       text        NOT NULL,
     reason       text        NOT NULL,
     detail       text        NOT NULL,
-    -- RETRIED: the batch was staged again; if the fault is still there, the new attempt has its own OPEN row.
+    -- RETRIED: the staged rows of that attempt are gone; if the fault is still there, the new attempt has its own OPEN row.
     status       text        NOT NULL DEFAULT 'OPEN' CHECK (status IN ('OPEN', 'RETRIED')),
     raised_at    timestamptz NOT NULL DEFAULT clock_timestamp()
 );

@@ -5,17 +5,17 @@
 CREATE FUNCTION control.preflight_failures(the_period text, first_period text)
 RETURNS TABLE (rule text, problem text, fix text) LANGUAGE sql STABLE AS $$
     SELECT 'first_period', format('%s lies before the first period of these books, %s', the_period, first_period),
-           format('Close a period from %s on, or set LEDGER_FIRST_PERIOD before the first close.', first_period)
+           format('close a period from %s on, or set LEDGER_FIRST_PERIOD before the first close', first_period)
     WHERE the_period COLLATE "C" < first_period
   UNION ALL
     SELECT 'predecessor_closed', format('%s waits for %s, which is not closed', the_period, control.previous_period(the_period)),
-           format('Run: ledger-assets close %s', control.previous_period(the_period))
+           format('run ledger-assets close %s first', control.previous_period(the_period))
     WHERE the_period COLLATE "C" > first_period AND NOT EXISTS (
         SELECT FROM control.period p
         WHERE p.period = control.previous_period(the_period) AND p.status = 'CLOSED')
   UNION ALL
     SELECT 'later_period_closed', format('%s cannot take more entries: %s is closed on its balances', the_period, min(p.period)),
-           'Book the late transactions in the open period.'
+           'book the late transactions in the open period'
     FROM control.period p
     WHERE p.period COLLATE "C" > the_period AND p.status = 'CLOSED'
     HAVING count(*) > 0
@@ -57,6 +57,7 @@ BEGIN
         END IF;
     END LOOP;
     DELETE FROM control.batch_worker WHERE batch_id = the_batch;
+    UPDATE control.exception_queue SET status = 'RETRIED' WHERE batch_id = the_batch AND status = 'OPEN';
 END $$;
 
 -- Returns NULL when the period has a posted batch and nothing new to journal. Otherwise the id of a batch in state
@@ -92,7 +93,6 @@ BEGIN
     IF replaced IS NOT NULL THEN
         PERFORM control.drop_staged_leaves(the_batch);
         DELETE FROM control.batch_source_count WHERE batch_id = the_batch;
-        UPDATE control.exception_queue SET status = 'RETRIED' WHERE batch_id = the_batch AND status = 'OPEN';
         INSERT INTO audit.batch_operation (batch_id, period, operation, performed_by, state_before, state_after, outcome, details)
         SELECT batch_id, period, 'RESTAGE', performed_by, state, 'INITIATED', 'SUCCESS', jsonb_build_object('attempt', attempt + 1)
         FROM control.batch WHERE batch_id = the_batch;
@@ -390,7 +390,7 @@ BEGIN
     IF b.kind <> 'MONTHEND' OR b.state NOT IN ('VALIDATING', 'VALIDATED') THEN
         RAISE EXCEPTION 'batch % cannot be posted from state %', the_batch, b.state
             USING ERRCODE = 'LA002', DETAIL = coalesce(b.failure_reason, ''),
-                  HINT = 'Stage the period again; its gates have to pass first.';
+                  HINT = 'stage the period again; its gates have to pass first';
     END IF;
     FOR failure IN SELECT * FROM control.preflight_failures(b.period, first_period) LOOP
         RAISE EXCEPTION '%', failure.problem USING ERRCODE = 'LA001', HINT = failure.fix, CONSTRAINT = failure.rule;
@@ -483,7 +483,7 @@ BEGIN
     END LOOP;
     IF NOT EXISTS (SELECT FROM control.batch WHERE period = the_period AND state = 'COMMITTED') THEN
         RAISE EXCEPTION '% has no posted batch', the_period
-            USING ERRCODE = 'LA002', HINT = format('Run: ledger-assets close %s', the_period);
+            USING ERRCODE = 'LA002', HINT = format('run ledger-assets close %s', the_period);
     END IF;
     DELETE FROM ledger.account_balance_snapshot WHERE period = the_period;
     INSERT INTO ledger.account_balance_snapshot (period, account_code, fund, opening_balance, debit, credit)

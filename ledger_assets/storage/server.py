@@ -55,7 +55,6 @@ class EmbeddedServer:
         Raises ServerError, with the end of the server's log, when it does not come up.
         """
         if self._silence():
-            self.home.mkdir(parents=True, exist_ok=True)
             with self._locked():
                 self._start_until_it_answers()
         return self.url_for(_MAINTENANCE_DATABASE)
@@ -96,6 +95,7 @@ class EmbeddedServer:
     def _locked(self) -> Iterator[None]:
         """One process at a time; a lock of the operating system, so that a killed holder lets go of it."""
         try:
+            self.home.mkdir(parents=True, exist_ok=True)
             with FileLock(self.home / "server.lock", timeout=3 * _START_TIMEOUT):
                 yield
         except Timeout as fault:
@@ -107,10 +107,10 @@ class EmbeddedServer:
         """Also right for a server that another process began to start, or that is just going down."""
         deadline = time.monotonic() + _START_TIMEOUT
         while silence := self._silence():
+            if time.monotonic() > deadline:
+                raise self._failure(f"PostgreSQL gave no answer for {_START_TIMEOUT} s", silence)
             if self._postmaster() is None:
                 self._start()
-            elif time.monotonic() > deadline:
-                raise self._failure(f"PostgreSQL gave no answer for {_START_TIMEOUT} s", silence)
             else:
                 time.sleep(0.1)
 
@@ -140,7 +140,7 @@ class EmbeddedServer:
             pid = int((self._site.data / "postmaster.pid").read_text().partition("\n")[0])
             process = psutil.Process(pid)
             return process if self._is_ours(process) else None
-        except (FileNotFoundError, ValueError, psutil.Error):
+        except (OSError, ValueError, psutil.Error):
             return None
 
     def _is_ours(self, process: psutil.Process) -> bool:
@@ -168,11 +168,9 @@ class EmbeddedServer:
     def _outlast(self, processes: list[psutil.Process]) -> list[psutil.Process]:
         """Wait a while for processes to end and return those that have not. A zombie has ended."""
         deadline = time.monotonic() + _ORPHAN_GRACE
-        while (
-            processes := [process for process in processes if self._is_ours(process)]
-        ) and time.monotonic() < deadline:
+        while time.monotonic() < deadline and any(self._is_ours(process) for process in processes):
             time.sleep(0.05)
-        return processes
+        return [process for process in processes if self._is_ours(process)]
 
     def _failure(self, what: str, detail: str) -> ServerError:
         return ServerError(

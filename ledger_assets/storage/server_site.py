@@ -262,7 +262,7 @@ def is_private(path: Path, account: int) -> bool:
     """Whether this is a real directory, of that account and closed to all others."""
     try:
         facts = path.lstat()
-    except FileNotFoundError:
+    except (FileNotFoundError, PermissionError):
         return False
     return stat.S_ISDIR(facts.st_mode) and facts.st_uid == account and not facts.st_mode & 0o077
 

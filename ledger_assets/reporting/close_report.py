@@ -1,0 +1,332 @@
+"""The close report: one page a month for those who answer for the books (A14, B8).
+
+`read` gathers the figures in one snapshot of the database, `render` turns them into a page and does nothing else,
+`write` puts it where it belongs. The page is self-contained (no script, no font, nothing from elsewhere), to be
+filed, mailed and printed. It shows counts and totals, never a transaction: nothing on it is personal.
+"""
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from decimal import Context, Decimal, Inexact, InvalidOperation
+from functools import cached_property, reduce
+from itertools import groupby
+from operator import itemgetter
+from pathlib import Path
+from typing import Any, Final
+
+import psycopg
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from ledger_assets.accounting.amounts import COMPONENTS
+from ledger_assets.accounting.balances import CONTROLS, Balances
+from ledger_assets.accounting.gates import GATES
+from ledger_assets.accounting.money import from_minor
+from ledger_assets.accounting.verdicts import Verdict
+from ledger_assets.storage.balances import read_balances
+from ledger_assets.storage.reading import rows
+
+Row = Mapping[str, Any]
+"""A row of the statement that the field is named after; its columns are those of the file in sql/."""
+
+ZERO: Final = Decimal("0.00")
+_EXACT: Final = Context(prec=60, traps=[Inexact, InvalidOperation])
+_PAST: Final = frozenset({"ROLLED_BACK", "ABORTED"})
+_BAR_WIDTH: Final = 130
+
+
+@dataclass(frozen=True)
+class FundAccounts:
+    """The accounts of one fund in the trial balance, and what they add up to."""
+
+    fund: str
+    accounts: Sequence[Row]
+
+    @property
+    def opening_balance(self) -> Decimal:
+        return _column(self.accounts, "opening_balance")
+
+    @property
+    def debit(self) -> Decimal:
+        return _column(self.accounts, "debit")
+
+    @property
+    def credit(self) -> Decimal:
+        return _column(self.accounts, "credit")
+
+    @property
+    def closing_balance(self) -> Decimal:
+        return _column(self.accounts, "closing_balance")
+
+    @property
+    def adds_up_to_zero(self) -> bool:
+        """A fund that balances on its own: nothing in it is another fund's."""
+        return not self.opening_balance and self.debit == self.credit and not self.closing_balance
+
+
+@dataclass(frozen=True)
+class Gate:
+    """The last word of a gate on a batch; None when the batch as it is now was never put to it."""
+
+    batch_id: str
+    name: str
+    verdict: Row | None
+
+    @property
+    def outcome(self) -> str:
+        if self.verdict is None:
+            return "not evaluated"
+        return "passed" if self.verdict["passed"] else "failed"
+
+
+@dataclass(frozen=True)
+class Recognition:
+    """What was posted of a transaction type, per component: as delivered, and as the accounts of the funds show it."""
+
+    txn_type: str
+    delivered: Mapping[str, Decimal]
+    recognised: Mapping[str, Decimal]
+
+    @property
+    def passed(self) -> bool:
+        return self.delivered == self.recognised
+
+
+@dataclass(frozen=True)
+class CloseReport:
+    """Everything that the page says about a month, as read from the database."""
+
+    month: Row
+    batches: Sequence[Row]
+    verdicts: Sequence[Row]
+    deliveries: Sequence[Row]
+    source: Sequence[Row]
+    funds: Sequence[Row]
+    trial_balance: Sequence[Row]
+    balances: Balances
+    exceptions: Sequence[Row]
+    refusals: Sequence[Row]
+
+    @property
+    def period(self) -> str:
+        return str(self.month["period"])
+
+    @property
+    def title(self) -> str:
+        """The month as people say it: January 2025."""
+        return f"{date.fromisoformat(f'{self.period}-01'):%B %Y}"
+
+    @property
+    def is_closed(self) -> bool:
+        return bool(self.month["status"] == "CLOSED")
+
+    @property
+    def status(self) -> str:
+        if self.is_closed:
+            return "Closed"
+        return "Posted, not closed" if self.posted else "Not posted"
+
+    @property
+    def posted(self) -> list[Row]:
+        """The batches that the books consist of."""
+        return [batch for batch in self.batches if batch["state"] == "COMMITTED"]
+
+    @property
+    def entry_count(self) -> int:
+        return sum(batch["entry_count"] for batch in self.posted)
+
+    @property
+    def line_count(self) -> int:
+        return sum(batch["line_count"] for batch in self.posted)
+
+    @property
+    def numbers(self) -> tuple[int, int] | None:
+        """First and last number of the month's entries; None when there is no entry."""
+        used = [batch for batch in self.posted if batch["entry_count"]]
+        return (min(b["first_je_number"] for b in used), max(b["last_je_number"] for b in used)) if used else None
+
+    @property
+    def numbers_are_gapless(self) -> bool:
+        first, last = self.numbers or (1, 0)
+        return last - first + 1 == self.entry_count
+
+    @cached_property
+    def gates(self) -> list[Gate]:
+        """Every gate for every batch that is posted or open, evaluated or not."""
+        words = {(v["batch_id"], v["attempt"], v["gate"]): v for v in self.verdicts}
+        return [
+            Gate(batch["batch_id"], name, words.get((batch["batch_id"], batch["attempt"], name)))
+            for batch in self.batches
+            if batch["state"] not in _PAST
+            for name in GATES
+        ]
+
+    @cached_property
+    def controls(self) -> list[Verdict]:
+        """The controls on the balances, evaluated on what was read for this page."""
+        return [control(self.balances) for control in CONTROLS.values()]
+
+    @cached_property
+    def accounts_by_fund(self) -> list[FundAccounts]:
+        ordered = sorted(self.trial_balance, key=itemgetter("fund", "account_code"))
+        return [FundAccounts(fund, list(accounts)) for fund, accounts in groupby(ordered, key=itemgetter("fund"))]
+
+    @property
+    def all_accounts(self) -> FundAccounts:
+        return FundAccounts("All funds", self.trial_balance)
+
+    @property
+    def line_debit(self) -> Decimal:
+        """The posted lines added up again, for this page."""
+        return from_minor(sum(account.line_debit for account in self.balances.accounts))
+
+    @property
+    def line_credit(self) -> Decimal:
+        return from_minor(sum(account.line_credit for account in self.balances.accounts))
+
+    @property
+    def ties(self) -> bool:
+        """Trial balance debits = credits = the lines."""
+        return self.all_accounts.debit == self.all_accounts.credit == self.line_debit == self.line_credit
+
+    @cached_property
+    def recognitions(self) -> list[Recognition]:
+        posted = [row for row in self.source if row["is_posted"]]
+        delivered = {row["txn_type"]: {name: row[name] for name in COMPONENTS} for row in posted}
+        recognised = {name: dict.fromkeys(COMPONENTS, ZERO) for name in delivered}
+        for account in self.trial_balance:
+            if account["recognised_type"] is not None:
+                components = recognised.setdefault(account["recognised_type"], dict.fromkeys(COMPONENTS, ZERO))
+                component = account["recognised_component"]
+                components[component] = _EXACT.add(components[component], _movement(account))
+        nothing = dict.fromkeys(COMPONENTS, ZERO)
+        return [
+            Recognition(name, delivered.get(name, nothing), recognised[name])
+            for name in sorted(recognised)
+            if name in delivered or any(recognised[name].values())
+        ]
+
+    @property
+    def largest_flow(self) -> Decimal:
+        """The scale of the charts: one for all funds, so that they can be compared."""
+        return max((abs(fund[flow]) for fund in self.funds for flow in ("income", "expense")), default=ZERO)
+
+    @property
+    def open_points(self) -> list[str]:
+        """What a person still has to look at, in the order of the page; empty when the month is in order."""
+        waiting = sum(row["transactions"] for row in self.source if not row["is_posted"])
+        exceptions = sum(row["count"] for row in self.exceptions)
+        refused = sum(row["open"] for row in self.refusals)
+        points = [
+            (not self.is_closed, "The month is not closed: its balances are not final."),
+            (not self.numbers_are_gapless, "The entry numbers have a gap."),
+            *((g.outcome != "passed", f"{g.batch_id}: {in_words(g.name)} {g.outcome}.") for g in self.gates),
+            *((not c.passed, f"{in_words(c.gate)} failed: {c.detail}.") for c in self.controls),
+            *((not r.passed, f"{r.txn_type}: the funds do not show what was delivered.") for r in self.recognitions),
+            *((not f.adds_up_to_zero, f"{f.fund} does not balance on its own.") for f in self.accounts_by_fund),
+            (not self.ties, "Trial balance and posted lines differ."),
+            (waiting, f"{waiting:,} delivered transactions are in no posted batch."),
+            (exceptions, f"{exceptions:,} transactions wait in the exception queue."),
+            (refused, f"{refused:,} refused rows are open."),
+        ]
+        return [point for is_open, point in points if is_open]
+
+
+def read(connection: psycopg.Connection, period: str) -> CloseReport:
+    """Gather the figures of a month, in one snapshot so that they tie even while somebody posts.
+
+    Reads every line of the month. The connection must be outside of a transaction: this one is its own, read-only.
+    """
+    with connection.transaction():
+        connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+        batches = rows(connection, "reporting/batches", period=period)
+        return CloseReport(
+            month=rows(connection, "reporting/month", period=period)[0],
+            batches=batches,
+            verdicts=rows(connection, "control/gates", period=period),
+            deliveries=rows(connection, "source/loads_of_period", period=period),
+            source=rows(connection, "reporting/source_totals", period=period),
+            funds=rows(connection, "ledger/fund_balances", period=period),
+            trial_balance=rows(connection, "reporting/trial_balance", period=period),
+            balances=read_balances(connection, period),
+            exceptions=[
+                {"batch_id": batch["batch_id"], **row}
+                for batch in batches
+                if batch["state"] not in _PAST
+                for row in rows(connection, "control/open_exceptions", batch_id=batch["batch_id"])
+            ],
+            refusals=rows(connection, "reporting/refused_rows", period=period),
+        )
+
+
+def render(report: CloseReport) -> str:
+    """The page. Pure: the same report gives the same text."""
+    return _environment().get_template("close_report.html.j2").render(report=report, components=COMPONENTS)
+
+
+def report_path(home: Path, period: str) -> Path:
+    """Where the report of a month lies."""
+    return home / "reports" / period / f"close-report-{period}.html"
+
+
+def write(home: Path, report: CloseReport) -> Path:
+    """Render the page into its place: whoever opens it sees the old one or the new one, never half of one."""
+    page = render(report).encode()
+    path = report_path(home, report.period)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with unfinished.open("wb") as file:
+            file.write(page)
+            file.flush()
+            os.fsync(file.fileno())
+        unfinished.replace(path)
+    finally:
+        with suppress(FileNotFoundError):
+            unfinished.unlink()
+    return path
+
+
+def amount(value: Decimal) -> str:
+    """An amount as it is printed: thousands separators, two decimals, exactly."""
+    return f"{value:,.2f}"
+
+
+def moment(value: datetime | None) -> str:
+    """A point in time as it is printed; UTC, whatever the server and the reader use."""
+    return f"{value.astimezone(UTC):%Y-%m-%d %H:%M} UTC" if value else "–"
+
+
+def in_words(identifier: str) -> str:
+    """A gate's or a control's name in words."""
+    return identifier.replace("_", " ")
+
+
+def bar_width(value: Decimal, largest: Decimal) -> int:
+    """Length of a bar in the chart's units; what is not zero can be seen."""
+    return max(1, int(abs(value) * _BAR_WIDTH / largest)) if value else 0
+
+
+def _environment() -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(amount=amount, moment=moment, in_words=in_words, bar_width=bar_width)
+    return environment
+
+
+def _movement(account: Row) -> Decimal:
+    """The month's movement on the side where the account recognises: debit for an expense, credit for an income."""
+    sides = ("debit", "credit") if account["account_type"] == "EXPENSE" else ("credit", "debit")
+    return _EXACT.subtract(account[sides[0]], account[sides[1]])
+
+
+def _column(records: Iterable[Row], column: str) -> Decimal:
+    """The sum of a column, exactly or not at all (Python's own sum rounds to 28 digits)."""
+    return reduce(_EXACT.add, (record[column] for record in records), ZERO)

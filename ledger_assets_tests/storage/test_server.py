@@ -350,8 +350,10 @@ def test_an_ordinary_user_runs_the_server_as_himself(place: Path):
 
 
 @only_as_root
-def test_a_home_of_someone_else_is_refused_with_the_reason(server: EmbeddedServer):
+def test_a_home_of_someone_else_is_refused_with_the_reason(place: Path, server: EmbeddedServer):
+    (place / "private").mkdir(mode=0o700)
+    beyond = EmbeddedServer(place / "private/home")
     stranger = pwd.getpwnam("nobody").pw_uid
     assert "run as its owner, or set LEDGER_HOME" in run_as(stranger, server.ensure_running)
-    assert "run as its owner, or set LEDGER_HOME" in run_as(stranger, EmbeddedServer(Path("/root/home")).ensure_running)
+    assert "run as its owner, or set LEDGER_HOME" in run_as(stranger, beyond.ensure_running)
     assert "running=False" in run_as(stranger, server.status)

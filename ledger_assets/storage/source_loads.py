@@ -240,35 +240,35 @@ def _open(connection: psycopg.Connection, record: dict[str, Any], period: str) -
 
 def _write(loading: _Loading, batch: _Batch) -> None:
     """Store the accepted rows of a batch that are new, and the rejected ones."""
+    leaf = loading.leaf
     accepted, rejected = batch.judgement
+    accepted = accepted.with_columns(period=pl.lit(leaf.period), load_id=pl.lit(leaf.load_id, pl.Int32))
     if loading.has_earlier and accepted.height:
-        accepted, repeated = _without_earlier(loading, batch)
+        accepted, repeated = _without_earlier(loading, accepted, batch.mapped)
         rejected = pl.concat([rejected, repeated])
     if accepted.height:
         if not loading.accepted_count:
-            source_leaves.create(loading.connection, loading.leaf)
-        own = accepted.with_columns(
-            period=pl.lit(loading.leaf.period), load_id=pl.lit(loading.leaf.load_id, pl.Int32)
-        )
+            source_leaves.create(loading.connection, leaf)
         with loading.connection.cursor() as cursor:
-            copy_frame(cursor, loading.leaf.table, own, freeze=True)
+            copy_frame(cursor, leaf.table, accepted, freeze=True)
     if rejected.height:
         with loading.connection.cursor().copy(statement("source/copy_rejected")) as copy:
             for row in rejected.iter_rows():
-                copy.write_row((loading.leaf.load_id, *row))
+                copy.write_row((leaf.load_id, *row))
     loading.accepted_count += accepted.height
     loading.row_count += batch.mapped.frame.height + batch.mapped.skipped
     loading.skipped_count += batch.mapped.skipped
 
 
-def _without_earlier(loading: _Loading, batch: _Batch) -> tuple[pl.DataFrame, pl.DataFrame]:
+def _without_earlier(
+    loading: _Loading, accepted: pl.DataFrame, mapped: Mapped
+) -> tuple[pl.DataFrame, pl.DataFrame]:
     """The accepted rows whose ids are new to the month; and those rejected because their id means something else.
 
     Rows that an earlier load holds with the same content are counted as unchanged.
     """
     with loading.connection.cursor() as cursor:
         cursor.execute("TRUNCATE pg_temp.incoming")
-        accepted = batch.judgement.accepted
         copy_frame(cursor, _INCOMING, accepted)
         cursor.execute(statement("source/compare_incoming"), {"period": loading.leaf.period})
         found = pl.DataFrame(
@@ -277,8 +277,8 @@ def _without_earlier(loading: _Loading, batch: _Batch) -> tuple[pl.DataFrame, pl
             orient="row",
         )
     loading.unchanged.update(found.filter("is_unchanged")["earlier_load_id"].to_list())
-    is_other = batch.mapped.frame["row_number"].is_in(found.filter(~pl.col("is_unchanged"))["row_number"].implode())
-    repeated = refuse(batch.mapped.frame.filter(is_other), batch.mapped.raw.filter(is_other), DUPLICATE)
+    is_other = mapped.frame["row_number"].is_in(found.filter(~pl.col("is_unchanged"))["row_number"].implode())
+    repeated = refuse(mapped.frame.filter(is_other), mapped.raw.filter(is_other), DUPLICATE)
     return accepted.filter(~pl.col("row_number").is_in(found["row_number"].implode())), repeated
 
 

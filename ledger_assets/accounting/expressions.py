@@ -108,6 +108,9 @@ def _check_tokens(text: str, tokens: list[Token], language: Language) -> None:
         if kind not in language.tokens:
             shown = text[token.start : token.end + 1]
             raise ExpressionError(text, token.start, f"{shown!r} is not part of the language", language.advice)
+        if token.comments:
+            # Dropping it would turn `:gross_amount --2` into :gross_amount.
+            raise ExpressionError(text, token.start, "a comment beside this is not part of the language", "remove it")
         if kind == TokenType.VAR and token.text not in language.names:
             known = ", ".join(language.names)
             raise ExpressionError(text, token.start, f"there is no {token.text!r} here", f"use one of {known}")

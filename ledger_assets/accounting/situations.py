@@ -6,8 +6,8 @@ every situation. Not here: what is proven with it (rule_coverage).
 A comparison with a constant only asks on which side of the constant a value lies. So the constants cut each column
 into cells, within which no condition changes its answer, and one value of each cell stands for all: the constant
 itself, what comes right after it, and what comes before the first. Two kinds of question ask more than that, LIKE and
-comparisons of two columns. Their answers are assumed to be anything. That can only add situations that do not exist,
-never leave one out: a proof stays a proof, and what it finds may be harmless.
+comparisons of two columns. Their answers are assumed to be anything (unknown where a column is null). That can only
+add situations that do not exist, never leave one out: a proof stays a proof, and what it finds may be harmless.
 """
 
 from collections import defaultdict
@@ -52,7 +52,7 @@ class Situation:
     """One value for every column that matters, and an answer for every question that is not about constants."""
 
     row: Row
-    assumed: Mapping[Atom, bool | None]
+    assumed: Mapping[Atom, bool]
 
     def holds(self, condition: Condition) -> bool:
         """Whether the condition is true here."""
@@ -66,8 +66,11 @@ class Situation:
                 return all_of(map(self._truth, parts))
             case Some(parts):
                 return some_of(map(self._truth, parts))
+            case _ if node in self.assumed:
+                unknown = any(self.row[name] is None for name in _columns(node))
+                return None if unknown else self.assumed[node]
             case _:
-                return self.assumed[node] if node in self.assumed else node.truth(self.row)
+                return node.truth(self.row)
 
 
 def situations(
@@ -90,14 +93,13 @@ def situations(
     assumed = []
     for atom in questions:
         names = _columns(atom)
-        if _is_about_constants(atom) or names <= fixed.keys():
-            for name in names:
-                found[name].update(_constants(atom))
-        else:
+        for name in names:
+            found[name].update(_constants(atom))
+        if not (_is_about_constants(atom) or names <= fixed.keys()):
             assumed.append(atom)
     columns = {name: [value] for name, value in fixed.items()}
     columns |= {name: _cells(name, values) for name, values in found.items() if name not in fixed}
-    answers = [(True, False, None)] * len(assumed)
+    answers = [(True, False)] * len(assumed)
     if prod(map(len, [*columns.values(), *answers])) > MAX_SITUATIONS:
         return None
     return (

@@ -215,7 +215,7 @@ class RuleSet:
         seen: set[str] = set()
         for key in keys:
             if key in seen:
-                raise RuleError(f"{self.title}, {what} {key}", f"an {what} occurs once", "remove one of the two")
+                raise RuleError(f"{self.title}, {what} {key}", f"each {what} occurs once", "remove one of the two")
             seen.add(key)
 
     @property

@@ -6,6 +6,7 @@ daemon runs.
 """
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -133,7 +134,11 @@ def _wait(instance: DagsterInstance, before: set[str], wanted: int, advance: obj
 
 
 def _environment(settings: Settings) -> dict[str, str]:
-    return {**os.environ, "DAGSTER_HOME": str(settings.project_root)}
+    """Dagster's programs want a home of theirs with the configuration in it, and leave files there."""
+    home = settings.home / "dagster"
+    home.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(settings.project_root / "dagster.yaml", home / "dagster.yaml")
+    return {**os.environ, "DAGSTER_HOME": str(home)}
 
 
 def _dagster(settings: Settings, program: str, *arguments: str) -> None:

@@ -19,6 +19,14 @@ RETURNS TABLE (rule text, problem text, fix text) LANGUAGE sql STABLE AS $$
     FROM control.period p
     WHERE p.period COLLATE "C" > the_period AND p.status = 'CLOSED'
     HAVING count(*) > 0
+  UNION ALL
+    -- The check on txn_source says so too, but it protects only the run that it is in.
+    SELECT 'rejected_rows_resolved', format('%s waits: %s refused source rows are open', the_period, count(*)),
+           'deliver the corrections, withdraw the load, or acknowledge them with a reason'
+    FROM source.rejected_row r
+    JOIN source.load l USING (load_id)
+    WHERE l.period = the_period AND r.status = 'OPEN'
+    HAVING count(*) > 0
 $$;
 
 CREATE VIEW control.unprocessed_load AS
@@ -478,7 +486,8 @@ DECLARE
 BEGIN
     INSERT INTO control.period (period) VALUES (the_period) ON CONFLICT DO NOTHING;
     SELECT status INTO before FROM control.period WHERE period = the_period FOR UPDATE;
-    FOR failure IN SELECT * FROM control.preflight_failures(the_period, first_period) WHERE rule <> 'later_period_closed' LOOP
+    FOR failure IN SELECT * FROM control.preflight_failures(the_period, first_period) 
+                   WHERE rule IN ('first_period', 'predecessor_closed') LOOP
         RAISE EXCEPTION '%', failure.problem USING ERRCODE = 'LA001', HINT = failure.fix, CONSTRAINT = failure.rule;
     END LOOP;
     IF NOT EXISTS (SELECT FROM control.batch WHERE period = the_period AND state = 'COMMITTED') THEN

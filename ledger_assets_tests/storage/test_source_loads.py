@@ -1,5 +1,6 @@
 """What a load stores and what it rejects, on a real PostgreSQL: row by row, with totals that the server finds."""
 
+import os
 from decimal import Decimal
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import psycopg
 import pytest
 
 from ledger_assets.accounting.generation import DEFECTS, generate, write
-from ledger_assets.accounting.mapping import parse_mapping
+from ledger_assets.accounting.mapping import load_mapping, parse_mapping
 from ledger_assets.accounting.schemas import AMOUNTS, SOURCE_COLUMNS, TEXTS
 from ledger_assets.accounting.source_errors import SourceFileError
 from ledger_assets.storage import source_files
@@ -48,8 +49,14 @@ def test_a_file_is_stored_row_by_row(ledger: psycopg.Connection, tmp_path: Path,
 
 
 def test_control_totals_and_checksum_are_those_of_the_stored_rows(ledger: psycopg.Connection, tmp_path: Path) -> None:
-    result = load(ledger, january(tmp_path))
-    frame = pl.concat(generate("2025-01", 300, 1))
+    # Generated components of 40 % are equal: moved apart, so that one total cannot pass for another.
+    frame = pl.concat(generate("2025-01", 300, 1)).with_columns(
+        tanahud_amount=pl.lit("0.01").cast(pl.Decimal(18, 2)),
+        ujroh_amount=pl.col("ujroh_amount") + pl.col("tanahud_amount") - pl.lit("0.01").cast(pl.Decimal(18, 2)),
+    )
+    path = tmp_path / "january.parquet"
+    write([frame], path)
+    result = load(ledger, path)
     totals = {row["txn_type"]: row for row in rows_of(ledger, "SELECT * FROM source.load_total")}
     for txn_type in ("PREMIUM", "CLAIM"):
         of_type = frame.filter(pl.col("txn_type") == txn_type)
@@ -210,3 +217,30 @@ def test_skipped_rows_are_counted(ledger: psycopg.Connection, tmp_path: Path) ->
     assert result.accepted_count == 299 - claims
 
 
+
+
+# ------------------------------------------------------------------------------------------------------- real data
+
+PROJECT = Path(__file__).resolve().parents[2]
+LGPIF = Path(os.environ.get("LEDGER_DATA_DIR", PROJECT.parent / "shared" / "data")) / "lgpif"
+
+
+@pytest.mark.skipif(not LGPIF.is_dir(), reason=f"no data in {LGPIF}")
+@pytest.mark.parametrize(
+    ("name", "per_year", "total"),
+    [("policies", 1, Decimal(83_434_812)), ("claims", 12, Decimal("97536585.35"))],
+)
+def test_real_data_is_taken_in_to_the_cent(
+    ledger: psycopg.Connection, monkeypatch: pytest.MonkeyPatch, name: str, per_year: int, total: Decimal
+) -> None:
+    monkeypatch.undo()  # whole blocks: sixty months are read here
+    mapping = load_mapping(PROJECT / "examples" / "lgpif" / f"{name}.toml")
+    results = [
+        load(ledger, LGPIF / f"{name}.csv", period=f"{year}-{month:02}", mapping=mapping, currency=None)
+        for year in range(2006, 2011)
+        for month in range(1, per_year + 1)
+    ]
+    assert all(result.accepted_count and not result.rejected_count for result in results)
+    assert sum(result.accepted_count for result in results) == results[0].row_count
+    assert value_of(ledger, "SELECT sum(gross_total) FROM source.load_total") == total
+    assert value_of(ledger, "SELECT count(*) FROM source.txn_source") == results[0].row_count

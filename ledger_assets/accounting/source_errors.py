@@ -21,7 +21,7 @@ class SourceFileError(LedgerError):
         value: the offending text.
     """
 
-    def __init__(  # noqa: PLR0913 - the parts of one message
+    def __init__(
         self,
         file: str,
         problem: str,

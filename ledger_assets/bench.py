@@ -30,7 +30,7 @@ from ledger_assets.storage.reading import rows
 from ledger_assets.storage.rules import StoredRules, approve, store, usable
 from ledger_assets.storage.slices import read_slice
 from ledger_assets.storage.source_loads import ingest
-from ledger_assets.storage.staging import ROWS_PER_WORKER, stage
+from ledger_assets.storage.staging import stage
 from ledger_assets.storage.validation import validate
 
 PERIOD = "2025-01"
@@ -118,13 +118,10 @@ def _close(url: str, file: Path, rules: StoredRules, steps: dict[str, float]) ->
         batch = open_batch(
             connection,
             period=PERIOD,
-            kind="MONTHEND",
             rule_set=rules.rule_set.name,
             rule_version=rules.rule_set.version,
-            rows_per_worker=ROWS_PER_WORKER,
             first_period=PERIOD,
             performed_by=WHO,
-            run_id=None,
         )
         connection.commit()
         if batch is None:

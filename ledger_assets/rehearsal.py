@@ -12,7 +12,7 @@ from ledger_assets.settings import Settings
 from ledger_assets.storage.batches import Batch, PreflightFailed, drop_staged, open_batch, set_state
 from ledger_assets.storage.database import connect, ledger_url
 from ledger_assets.storage.rules import usable
-from ledger_assets.storage.staging import ROWS_PER_WORKER, Staged, stage
+from ledger_assets.storage.staging import Staged, stage
 from ledger_assets.storage.validation import GateResult, validate
 
 
@@ -29,10 +29,8 @@ def rehearse(settings: Settings, period: str, *, performed_by: str) -> CloseResu
                 kind="DRYRUN",
                 rule_set=rules.rule_set.name,
                 rule_version=rules.rule_set.version,
-                rows_per_worker=ROWS_PER_WORKER,
                 first_period=settings.first_period,
                 performed_by=performed_by,
-                run_id=None,
             )
     except (PreflightFailed, RuleError) as refusal:
         return CloseResult.of(period, Outcome.PREFLIGHT_FAILED, started, problems=[str(refusal)])

@@ -247,7 +247,8 @@ def _rejected(bad: pl.DataFrame, broken: pl.DataFrame, raw: pl.DataFrame) -> pl.
         reasons=broken.select(pl.concat_list(codes).list.drop_nulls()).to_series(),
         # jsonb holds everything but NUL.
         raw=raw.select(
-            pl.struct(pl.all().cast(pl.String).str.replace_all("\0", "\N{REPLACEMENT CHARACTER}", literal=True))
-            .struct.json_encode()
+            pl.struct(
+                pl.all().cast(pl.String).str.replace_all("\0", "\N{REPLACEMENT CHARACTER}", literal=True)
+            ).struct.json_encode()
         ).to_series(),
     )

@@ -13,7 +13,7 @@ from ledger_assets.resources import LedgerResource
 from ledger_assets.storage.batches import Batch, PreflightFailed, open_batch
 from ledger_assets.storage.reading import rows
 from ledger_assets.storage.rules import StoredRules, usable
-from ledger_assets.storage.staging import ROWS_PER_WORKER, Staged, stage
+from ledger_assets.storage.staging import Staged, stage
 
 PREFLIGHT = "preflight"
 """Metadata key of a failure that came before anything was started."""
@@ -41,10 +41,8 @@ def staged_journal_entries(context: AssetExecutionContext, ledger: LedgerResourc
             batch = open_batch(
                 connection,
                 period=period,
-                kind="MONTHEND",
                 rule_set=rules.rule_set.name,
                 rule_version=rules.rule_set.version,
-                rows_per_worker=ROWS_PER_WORKER,
                 first_period=ledger.the_first_period,
                 performed_by=ledger.actor,
                 run_id=context.run_id,

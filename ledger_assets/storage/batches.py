@@ -1,7 +1,7 @@
 """Batches of a period: open one, look at it, post it, take the balances (A1, A5).
 
-Thin on purpose. What a step does and forbids is decided in PostgreSQL (`sql/migrations/0005_close.sql`), where it
-holds for every client; here it is called, and its refusals become errors that say what to do.
+Thin on purpose. What a step does and forbids is decided in PostgreSQL (migrations 0005 to 0007), where it holds for
+every client; here it is called, and its refusals become errors that say what to do.
 """
 
 from collections.abc import Iterator
@@ -17,8 +17,12 @@ from psycopg.types.json import Jsonb
 from ledger_assets.accounting.errors import LedgerError
 from ledger_assets.storage.database import statement
 
-# Raised by our own functions; see the RAISE statements of 0005_close.sql.
+# Raised by our own functions; see the RAISE statements of the migrations.
 PREFLIGHT_FAILED, WRONG_STATE, GATE_FAILED = "LA001", "LA002", "LA003"
+
+ROWS_PER_WORKER = 250_000
+"""Source rows per shard: few enough that two writers share a month of a million rows and that four shards in memory
+stay far under 4 GiB; enough that ten million rows make tens of leaves, not hundreds."""
 
 
 class PreflightFailed(LedgerError):  # noqa: N818 - what happened
@@ -81,13 +85,13 @@ def open_batch(
     connection: psycopg.Connection,
     *,
     period: str,
-    kind: str,
     rule_set: str,
     rule_version: int,
-    rows_per_worker: int,
     first_period: str,
     performed_by: str,
-    run_id: str | None,
+    kind: str = "MONTHEND",
+    rows_per_worker: int = ROWS_PER_WORKER,
+    run_id: str | None = None,
 ) -> Batch | None:
     """Plan a batch over the period's unprocessed loads, in one transaction; an unposted one is replaced.
 

@@ -6,26 +6,8 @@ import polars as pl
 import psycopg
 from psycopg import sql
 
+from ledger_assets.accounting.posting import TRANSACTIONS
 from ledger_assets.storage.database import statement
-
-TRANSACTION_SCHEMA = pl.Schema(
-    {
-        "load_id": pl.Int32,
-        "row_number": pl.Int32,
-        "txn_id": pl.String,
-        "txn_type": pl.String,
-        "policy_id": pl.String,
-        "product_code": pl.String,
-        "channel": pl.String,
-        "txn_date": pl.Date,
-        "bank_value_date": pl.Date,
-        "currency": pl.String,
-        "gross_amount": pl.Int64,
-        "tabarru_amount": pl.Int64,
-        "tanahud_amount": pl.Int64,
-        "ujroh_amount": pl.Int64,
-    }
-)
 
 
 def read_slice(
@@ -41,7 +23,7 @@ def read_slice(
         for block in copy:
             buffer.write(block)
     if buffer.tell() == 0:
-        return TRANSACTION_SCHEMA.to_frame()
+        return TRANSACTIONS.to_frame()
     buffer.seek(0)
-    frame = pl.read_csv(buffer, has_header=False, schema=TRANSACTION_SCHEMA, empty_string_is_null=False)
+    frame = pl.read_csv(buffer, has_header=False, schema=TRANSACTIONS, empty_string_is_null=False)
     return frame if frame["row_number"].is_sorted() else frame.sort("row_number")

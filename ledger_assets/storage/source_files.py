@@ -27,9 +27,10 @@ from ledger_assets.accounting.source_errors import SourceFileError, UnreadableVa
 from ledger_assets.accounting.source_mapping import Mapped, SourceMapping
 
 BATCH_ROWS: Final = 250_000
-"""Rows of a Parquet batch; a block of a CSV file holds about as many."""
+"""Rows of a Parquet batch."""
 
-_CSV_BLOCK_BYTES: Final = 32 * 1024 * 1024
+# About 125,000 rows. Arrow reads up to forty blocks ahead, so the whole reader takes 1 GB at this size.
+_CSV_BLOCK_BYTES: Final = 16 * 1024 * 1024
 _HASH_BLOCK_BYTES: Final = 1024 * 1024
 
 

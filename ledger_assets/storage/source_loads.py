@@ -209,9 +209,7 @@ def _only_currency(currencies: pl.Series) -> str:
     return str(found[0])
 
 
-def _judged(
-    batches: Iterator[Mapped], period: str, currency: str, *, must_be_uniform: bool
-) -> Iterator[_Batch]:
+def _judged(batches: Iterator[Mapped], period: str, currency: str, *, must_be_uniform: bool) -> Iterator[_Batch]:
     for mapped in batches:
         if must_be_uniform and mapped.frame["currency"].drop_nulls().ne(currency).any():
             _only_currency(mapped.frame["currency"].extend_constant(currency, 1))
@@ -260,9 +258,7 @@ def _write(loading: _Loading, batch: _Batch) -> None:
     loading.skipped_count += batch.mapped.skipped
 
 
-def _without_earlier(
-    loading: _Loading, accepted: pl.DataFrame, mapped: Mapped
-) -> tuple[pl.DataFrame, pl.DataFrame]:
+def _without_earlier(loading: _Loading, accepted: pl.DataFrame, mapped: Mapped) -> tuple[pl.DataFrame, pl.DataFrame]:
     """The accepted rows whose ids are new to the month; and those rejected because their id means something else.
 
     Rows that an earlier load holds with the same content are counted as unchanged.

@@ -30,10 +30,6 @@ from ledger_assets.storage.slices import read_slice
 WRITERS = 2
 SHARDS_IN_MEMORY = 4
 
-ROWS_PER_WORKER = 250_000
-"""Source rows per shard: small enough that two writers share a month of a million rows, and that four shards in
-memory stay far under 4 GiB; large enough that ten million rows make tens of leaves, not hundreds."""
-
 Slice = tuple[int, int, int]  # load_id, first and last row number
 Progress = Callable[[int], None]
 

@@ -1,4 +1,4 @@
-"""Apply sql/migrations/0005_close.sql."""
+"""Apply sql/migrations/0005_batches.sql."""
 
 from ledger_assets.storage.migrations import apply_file
 
@@ -7,4 +7,4 @@ down_revision = "0004"
 
 
 def upgrade() -> None:
-    apply_file("0005_close")
+    apply_file("0005_batches")

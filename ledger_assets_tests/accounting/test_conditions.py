@@ -133,6 +133,24 @@ def test_text_worked_by_hand(text, value, expected):
     assert column.select(parse_condition(text).to_polars()).item() is expected
 
 
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("NOT (policy_id = 'A' AND channel = 'WEB')", True),
+        ("NOT (policy_id = 'A' AND channel = 'AGENT')", False),
+        ("policy_id = 'A' OR channel = 'AGENT'", True),
+        ("NOT (policy_id = 'A' OR channel = 'WEB')", False),
+        ("NOT policy_id = 'A'", False),
+    ],
+)
+def test_unknown_parts_worked_by_hand(text, expected):
+    """The policy is null, so that a comparison with it is unknown; the channel is AGENT."""
+    row = transaction(policy_id=None)
+    assert parse_condition(text).holds(row) is expected
+    frame = pl.DataFrame([row], {"policy_id": pl.String, "channel": pl.String})
+    assert frame.select(parse_condition(text).to_polars()).item() is expected
+
+
 @pytest.mark.parametrize("minor", [-1, 0, 100_049, 100_050, 100_051, 2**62, None])
 def test_amounts_compare_exactly_in_minor_units(minor):
     condition = parse_condition("gross_amount >= 1000.50")

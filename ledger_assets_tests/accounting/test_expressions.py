@@ -6,10 +6,12 @@ from collections.abc import Callable
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from sqlglot import TokenType, exp
 
 from ledger_assets.accounting.amounts import parse_amount
 from ledger_assets.accounting.conditions import parse_condition
 from ledger_assets.accounting.errors import ExpressionError
+from ledger_assets.accounting.expressions import Language, read
 
 PIECES = (
     *(
@@ -125,6 +127,8 @@ def _refusal(parse: Callable[[str], object], text: str) -> ExpressionError | Non
 @settings(deadline=None)
 @given(text=texts)
 @example(text="channel = : IN")
+@example(text="IN = 1")
+@example(text="channel IN 'A'")
 @example(text="DATE > 5")
 @example(text="channel = '\ud800'")
 def test_whatever_the_text_only_expression_errors_come_out(parse, text):
@@ -170,3 +174,20 @@ def test_deep_nesting_is_refused_and_not_a_crash():
     for text in ("(" * 900 + "1" + ")" * 900, "-" + " -" * 900 + "1"):
         with pytest.raises(ExpressionError, match="nested too deeply"):
             parse_amount(text)
+
+
+def test_arguments_of_a_node_are_checked_and_not_only_its_kind() -> None:
+    """NOT LIKE is a LIKE to sqlglot, with an argument that says the contrary."""
+    language = Language(
+        tokens=frozenset({TokenType.VAR, TokenType.NOT, TokenType.LIKE, TokenType.STRING}),
+        nodes={
+            **dict.fromkeys((exp.Column, exp.Identifier), frozenset({"this"})),
+            exp.Like: frozenset({"this", "expression"}),
+            exp.Literal: frozenset({"this", "is_string"}),
+        },
+        names=("a",),
+        advice="write a LIKE 'x'",
+    )
+    assert isinstance(read("a LIKE 'x'", language).root, exp.Like)
+    with pytest.raises(ExpressionError, match="LIKE cannot be combined with NEGATE"):
+        read("a NOT LIKE 'x'", language)

@@ -299,6 +299,24 @@ def test_the_smallest_priority_number_wins_and_versions_follow_the_value_date() 
     assert [keys[number] for number in headers["template_id"]] == [("GENERAL", 1), ("LARGE", 2), ("GENERAL", 1)]
 
 
+def test_the_last_day_of_a_template_is_its_effective_to() -> None:
+    rules = rule_set(template(effective_to=date(2024, 12, 31)))
+    rows = [transaction(bank_value_date=date(2024, 12, 31)), transaction(bank_value_date=date(2025, 1, 1))]
+    exceptions = expand(frame(rows), compiled(rules), first_je_number=1, period="2025-01").exceptions
+    assert exceptions.select("row_number", "reason").rows() == [(2, "NO_TEMPLATE")]
+
+
+def test_a_remainder_that_takes_its_line_below_zero_is_an_exception() -> None:
+    """Both halves of 0.05 round up to 0.03, and the line with the remainder has nothing to give back."""
+    shares = ((2, ":gross_amount * 0.5"), (3, ":gross_amount * 0.5"))
+    credited = [line(number, "CR", "fees", "OPERATOR", text) for number, text in shares]
+    last = line(4, "CR", "due-to", "OPERATOR", ":gross_amount - :gross_amount", rest=True)
+    rules = rule_set(template("T", line(1, "DR", "cash", "OPERATOR", ":gross_amount"), *credited, last))
+    row = transaction(gross_amount=5, tabarru_amount=5, tanahud_amount=0, ujroh_amount=0)
+    exceptions = expand(frame([row]), compiled(rules), first_je_number=1, period="2025-01").exceptions
+    assert exceptions["reason"].to_list() == ["NEGATIVE_AMOUNT"]
+
+
 def test_an_override_for_the_channel_beats_one_for_all_channels() -> None:
     rules = rule_set(
         template(),

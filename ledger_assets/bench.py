@@ -20,14 +20,14 @@ from psycopg import sql
 from ledger_assets.accounting.generation import generate, write
 from ledger_assets.accounting.mapping import load_mapping
 from ledger_assets.accounting.posting import Expansion, expand
-from ledger_assets.accounting.rule_files import load_approvals, load_rule_set
+from ledger_assets.accounting.rule_files import SHIPPED_RULES
 from ledger_assets.settings import Settings
 from ledger_assets.storage.batches import open_batch, post_batch, take_snapshot
 from ledger_assets.storage.binary_copy import copy_frame
 from ledger_assets.storage.database import connect, create_database, server_url, with_database
 from ledger_assets.storage.migrations import migrate
 from ledger_assets.storage.reading import rows
-from ledger_assets.storage.rules import StoredRules, approve, store, usable
+from ledger_assets.storage.rules import StoredRules, store_directory, usable
 from ledger_assets.storage.slices import read_slice
 from ledger_assets.storage.source_loads import ingest
 from ledger_assets.storage.staging import stage
@@ -94,16 +94,7 @@ def _scratch_database(settings: Settings) -> Iterator[str]:
 
 def _rules(url: str, rule_set: str) -> StoredRules:
     with connect(url) as connection:
-        store(connection, load_rule_set(rule_set))
-        for approval in load_approvals():
-            if approval.rule_set == rule_set:
-                approve(
-                    connection,
-                    rule_set,
-                    approval.version,
-                    approved_by=approval.approved_by,
-                    content_hash=approval.sha256,
-                )
+        store_directory(connection, SHIPPED_RULES)
         return usable(connection, rule_set)
 
 

@@ -11,7 +11,7 @@ from ledger_assets.close_result import CloseResult, Outcome
 from ledger_assets.settings import Settings
 from ledger_assets.storage.batches import Batch, PreflightFailed, drop_staged, open_batch, set_state
 from ledger_assets.storage.database import connect, ledger_url
-from ledger_assets.storage.rules import usable
+from ledger_assets.storage.rules import store_directory, usable
 from ledger_assets.storage.staging import Staged, stage
 from ledger_assets.storage.validation import GateResult, validate
 
@@ -22,6 +22,7 @@ def rehearse(settings: Settings, period: str, *, performed_by: str) -> CloseResu
     url = ledger_url(settings)
     try:
         with connect(url) as connection:
+            store_directory(connection, settings.rules)
             rules = usable(connection, settings.rule_set)
             batch = open_batch(
                 connection,

@@ -35,6 +35,7 @@ class Settings:
     database_url: str | None = field(default=None, repr=False)
     home: Path = _PROJECT_ROOT / ".ledger"
     first_period: str = "2024-01"
+    rules: Path = _PROJECT_ROOT / "ledger_assets" / "accounting" / "rules"
     rule_set: str = "combined"
     currency: str | None = None
 
@@ -49,6 +50,7 @@ class Settings:
             database_url=_database_url(given),
             home=_home(given),
             first_period=_first_period(given),
+            rules=_rules(given),
             rule_set=given.get("LEDGER_RULE_SET", cls.rule_set),
             currency=_currency(given),
         )
@@ -62,6 +64,17 @@ class Settings:
 def _home(given: Mapping[str, str]) -> Path:
     """A relative home hangs on the project, not on whatever directory a process happens to run in."""
     return _PROJECT_ROOT / Path(given.get("LEDGER_HOME", ".ledger")).expanduser()
+
+
+def _rules(given: Mapping[str, str]) -> Path:
+    if "LEDGER_RULES" not in given:
+        return Settings.rules
+    directory = _PROJECT_ROOT / Path(given["LEDGER_RULES"]).expanduser()
+    if not directory.is_dir():
+        raise SettingsError(
+            "LEDGER_RULES", given["LEDGER_RULES"], "name a directory with chart_of_accounts.toml and rule sets"
+        )
+    return directory
 
 
 def _first_period(given: Mapping[str, str]) -> str:

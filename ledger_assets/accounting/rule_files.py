@@ -66,12 +66,20 @@ def load_rule_set(name: str, directory: Path = SHIPPED_RULES) -> RuleSet:
     return rule_set
 
 
+def rule_sets_in(directory: Path = SHIPPED_RULES) -> tuple[str, ...]:
+    """The names of the rule sets that a directory holds: its TOML files but the chart and the approvals."""
+    names = {file.stem for file in directory.glob("*.toml") if file.name not in (CHART_FILE, APPROVALS_FILE)}
+    return tuple(sorted(names))
+
+
 def load_approvals(directory: Path = SHIPPED_RULES) -> tuple[Approval, ...]:
-    """Read `approvals.toml`.
+    """Read `approvals.toml`; a directory without one has no approvals (they can be given by command instead).
 
     Raises:
         RuleFileError: as `load_rule_set`.
     """
+    if not (directory / APPROVALS_FILE).exists():
+        return ()
     table = _read(directory / APPROVALS_FILE)
     approvals = tuple(_approval(item) for item in table.tables("approval"))
     table.finish()

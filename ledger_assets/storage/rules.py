@@ -7,6 +7,7 @@ only a version whose content is still exactly what was approved is used.
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -16,6 +17,7 @@ from ledger_assets.accounting.chart import Account
 from ledger_assets.accounting.conditions import parse_condition
 from ledger_assets.accounting.errors import RuleError
 from ledger_assets.accounting.posting import CompiledRules, compile_rules
+from ledger_assets.accounting.rule_files import load_approvals, load_rule_set, rule_sets_in
 from ledger_assets.accounting.rule_findings import Finding
 from ledger_assets.accounting.rule_proofs import check_approval
 from ledger_assets.accounting.templates import AccountOverride, Approval, RuleSet, Template, TemplateLine, TemplateMatch
@@ -62,6 +64,22 @@ def store(connection: psycopg.Connection, rules: RuleSet) -> bool:
             connection.execute(statement("acct/forget_rule_set"), key)
         _write(connection, rules)
     return True
+
+
+def store_directory(connection: psycopg.Connection, directory: Path) -> list[str]:
+    """Store every rule set of a directory and the approvals that lie beside them; says what was new.
+
+    Raises RuleError (RuleFileError, ExpressionError) for the first thing that is wrong; nothing is stored then.
+    """
+    with connection.transaction():
+        rule_sets = [load_rule_set(name, directory) for name in rule_sets_in(directory)]
+        new = [rule_set for rule_set in rule_sets if store(connection, rule_set)]
+        news = [f"{rule_set.title} stored, content {rule_set.content_hash()[:12]}" for rule_set in new]
+        for approval in load_approvals(directory):
+            version = {"approved_by": approval.approved_by, "content_hash": approval.sha256}
+            if approve(connection, approval.rule_set, approval.version, **version):
+                news.append(f"rule set {approval.rule_set} v{approval.version} approved by {approval.approved_by}")
+    return news
 
 
 def approve(connection: psycopg.Connection, name: str, version: int, *, approved_by: str, content_hash: str) -> bool:

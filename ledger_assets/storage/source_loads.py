@@ -125,10 +125,10 @@ def ingest(
         if existing := connection.execute(statement("source/find_load"), identity).fetchone():
             return _result(connection, existing[0], already_loaded=True)
         batches = read(path, mapping, period)
-        first = next(batches)
-        book_currency, is_inferred = _book_currency(connection, currency, first, loaded_by)
+        leading = _up_to_first_rows(batches)
+        book_currency, is_inferred = _book_currency(connection, currency, leading[-1], loaded_by)
         loading = _open(connection, identity | {"file_name": path.name, "loaded_by": loaded_by}, period)
-        judged = _judged(chain([first], batches), period, book_currency, must_be_uniform=is_inferred)
+        judged = _judged(chain(leading, batches), period, book_currency, must_be_uniform=is_inferred)
         for batch in _one_ahead(judged):
             _write(loading, batch)
             progress(batch.mapped.frame.height + batch.mapped.skipped)
@@ -181,14 +181,24 @@ def _state_of(path: Path) -> tuple[int, int, int] | None:
     return state.st_ino, state.st_size, state.st_mtime_ns
 
 
+def _up_to_first_rows(batches: Iterator[Mapped]) -> list[Mapped]:
+    """The batches of which every row was skipped, and the first one with rows, if there is one."""
+    leading = []
+    for mapped in batches:
+        leading.append(mapped)
+        if mapped.frame.height:
+            break
+    return leading
+
+
 def _book_currency(
-    connection: psycopg.Connection, wanted: str | None, first: Mapped, loaded_by: str
+    connection: psycopg.Connection, wanted: str | None, sample: Mapped, loaded_by: str
 ) -> tuple[str, bool]:
     """The currency of the books, and whether it was taken from this file, which then may hold no other."""
     present = connection.execute(statement("source/book_currency")).fetchone()
     if wanted is None and present is not None:
         return str(present[0]), False
-    currency = wanted or _only_currency(first.frame["currency"])
+    currency = wanted or _only_currency(sample.frame["currency"])
     connection.execute(statement("source/set_book_currency"), {"currency": currency, "set_by": loaded_by})
     # Read again: another first load may have been faster.
     (found,) = connection.execute(statement("source/book_currency")).fetchone() or (currency,)

@@ -10,6 +10,7 @@ or none.
 
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import groupby
@@ -60,7 +61,8 @@ def stage(
                 {"batch_id": batch.batch_id, "attempt": batch.attempt, "performed_by": performed_by},
             )
     except BaseException as fault:
-        with connect(url) as connection:
+        # Without a database there is nobody to tell; the next staging of the month replaces this attempt all the same.
+        with suppress(psycopg.Error), connect(url) as connection:
             fail(connection, batch, performed_by=performed_by, reason=f"staging: {type(fault).__name__}: {fault}")
         raise
     return staged
@@ -148,7 +150,7 @@ def _write_worker(
                 worker | written | {"records": transactions, "started_at": started_at},
             )
     except Exception as fault:
-        with connect(url) as connection:
+        with suppress(psycopg.Error), connect(url) as connection:
             connection.execute(statement("control/fail_worker"), worker | {"error": f"{type(fault).__name__}: {fault}"})
         raise
     return Staged(transactions, expansion.headers.height, expansion.lines.height, expansion.exceptions.height)

@@ -15,8 +15,8 @@ def journal_templates(context: AssetExecutionContext, ledger: LedgerResource) ->
     """Chart of accounts, journal templates, matches and account overrides, by rule set and version.
 
     A version posts only after a second person approved exactly its content; a change of an approved version is
-    refused, it becomes the next version. Storing what is stored already changes nothing. The files are those of the package, or of
-    `$LEDGER_RULES`.
+    refused, it becomes the next version. Storing what is stored already changes nothing. The files are those of the
+    package, or of `$LEDGER_RULES`.
     """
     with ledger.connect() as connection:
         for news in store_directory(connection, ledger.settings.rules):

@@ -208,11 +208,14 @@ def test_text_with_nul_is_named() -> None:
 def test_a_split_is_that_of_the_money_module(cents: list[int], shares: tuple[int, int], remainder_on: int) -> None:
     percents = [*shares, 100 - sum(shares)]
     names = ("tabarru", "tanahud", "ujroh")
-    text = FULL.split("[split]", maxsplit=1)[0] + f"""
+    text = (
+        FULL.split("[split]", maxsplit=1)[0]
+        + f"""
         [split]
         remainder_on = "{names[remainder_on]}"
         shares = {{ {", ".join(f"{name} = {percent}" for name, percent in zip(names, percents, strict=True))} }}
     """
+    )
     count = len(cents)
     raw = policies(PolicyNum=["1"] * count, Year=["2025"] * count, Kind=["x"] * count, Status=["x"] * count,
                    Premium=[str(from_minor(amount)) for amount in cents])  # fmt: skip
@@ -284,6 +287,13 @@ def test_a_faulty_mapping_is_refused_with_key_and_fix(text: str, complaint: str)
 def test_a_mapping_file_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(MappingError, match="No such file"):
         load_mapping(tmp_path / "none.toml")
+
+
+def test_the_documented_mapping_says_everything_that_a_mapping_can_say() -> None:
+    readme = Path(__file__).resolve().parents[2] / "examples" / "lgpif" / "README.md"
+    documented = mapping(readme.read_text().split("```toml\n")[1].split("```")[0])
+    unsaid = [name for name in vars(documented) if getattr(documented, name) == getattr(SourceMapping(), name)]
+    assert unsaid == []
 
 
 def test_amount_columns_have_one_order() -> None:

@@ -112,7 +112,7 @@ def test_what_is_no_reason(change: dict[str, Any]) -> None:
 def test_a_row_that_breaks_three_rules_has_three_reasons_and_is_kept_as_delivered() -> None:
     change = {"currency": "USD", "bank_value_date": date(2025, 2, 1), "ujroh_amount": Decimal("20.01")}
     frame = delivery({}, change)
-    raw = pl.DataFrame({"Betrag": ["100,00", "100,00"], "Note": ["", "nul \0 and \"quotes\""]})
+    raw = pl.DataFrame({"Betrag": ["100,00", "100,00"], "Note": ["", 'nul \0 and "quotes"']})
     rejected = judge(frame, period="2025-01", currency="IDR", raw=raw).rejected.row(0, named=True)
     assert rejected["reasons"] == ["WRONG_MONTH", "WRONG_CURRENCY", "COMPONENTS_DO_NOT_ADD_UP"]
     assert (rejected["row_number"], rejected["txn_id"]) == (2, "T-2")

@@ -66,9 +66,7 @@ def parquet_file(tmp_path: Path) -> Callable[..., Path]:
 
 
 @pytest.mark.parametrize("ending", ["csv", "parquet"])
-def test_a_generated_file_is_read_back_exactly(
-    tmp_path: Path, ending: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_generated_file_is_read_back_exactly(tmp_path: Path, ending: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(source_files, "_CSV_BLOCK_BYTES", 10_000)
     path = tmp_path / f"january.{ending}"
     write(generate("2025-01", 1000, 3), path)
@@ -216,9 +214,7 @@ def test_a_malformed_csv_file_has_one_clear_error(
     assert (error.line, error.column) == (line, column)
 
 
-def test_a_fault_far_down_in_a_large_file_is_found_at_its_line(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_fault_far_down_in_a_large_file_is_found_at_its_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(source_files, "_CSV_BLOCK_BYTES", 20_000)
     path = tmp_path / "january.csv"
     write(generate("2025-01", 5000, 3), path)
@@ -302,9 +298,7 @@ FIELD = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"
 
 @settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(rows=st.lists(st.tuples(FIELD, FIELD), min_size=1, max_size=20), newline=st.sampled_from(["\n", "\r\n"]))
-def test_any_text_is_read_as_the_csv_module_reads_it(
-    tmp_path: Path, rows: list[tuple[str, str]], newline: str
-) -> None:
+def test_any_text_is_read_as_the_csv_module_reads_it(tmp_path: Path, rows: list[tuple[str, str]], newline: str) -> None:
     path = tmp_path / "any.csv"
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator=newline, quoting=csv.QUOTE_ALL)

@@ -165,7 +165,7 @@ def test_an_id_that_comes_again_far_down_in_the_file_is_rejected(ledger: psycopg
     """Rows too far apart to be judged together: the unique index of the leaf finds them."""
 
     def repeat(frame: pl.DataFrame) -> pl.DataFrame:
-        again = frame.slice(10, 2).with_columns(policy_id=pl.lit("OTHER"), channel=pl.lit("AG\"E\\NCY"))
+        again = frame.slice(10, 2).with_columns(policy_id=pl.lit("OTHER"), channel=pl.lit('AG"E\\NCY'))
         bad = frame.slice(12, 1).with_columns(gross_amount=pl.lit("1.00"))
         return pl.concat([frame, again, bad, frame.slice(10, 1)])
 
@@ -176,7 +176,7 @@ def test_an_id_that_comes_again_far_down_in_the_file_is_rejected(ledger: psycopg
         (303, ["COMPONENTS_DO_NOT_ADD_UP", "DUPLICATE_TXN_ID"]), (304, ["DUPLICATE_TXN_ID"]),
     ]  # fmt: skip
     assert rejected[0]["raw"].keys() == set(SOURCE_COLUMNS)
-    assert rejected[0]["raw"]["channel"] == "AG\"E\\NCY"
+    assert rejected[0]["raw"]["channel"] == 'AG"E\\NCY'
     assert (result.accepted_count, result.rejected_count) == (300, 4)
     assert value_of(ledger, "SELECT count(*) FROM source.txn_source WHERE policy_id = 'OTHER'") == 0
     assert value_of(ledger, "SELECT source.load_checksum(%s)", result.load_id) == Decimal(result.checksum)
@@ -215,8 +215,6 @@ def test_skipped_rows_are_counted(ledger: psycopg.Connection, tmp_path: Path) ->
     result = load(ledger, path, mapping=mapping)
     assert (result.skipped_count, result.rejected_count, result.row_count) == (claims, 1, 300)
     assert result.accepted_count == 299 - claims
-
-
 
 
 # ------------------------------------------------------------------------------------------------------- real data

@@ -15,6 +15,7 @@ import psycopg
 import pytest
 
 from ledger_assets.accounting.generation import generate, write
+from ledger_assets.accounting.mapping import parse_mapping
 from ledger_assets.accounting.source_errors import LoadRefusedError, SourceFileError
 from ledger_assets.storage import source_files, source_loads
 from ledger_assets.storage.database import connect
@@ -36,8 +37,6 @@ from ledger_assets_tests.storage.source_delivery import (
 @pytest.fixture(autouse=True)
 def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(source_files, "_CSV_BLOCK_BYTES", BLOCK_BYTES)
-
-
 
 
 def test_the_same_file_again_changes_nothing(ledger: psycopg.Connection, tmp_path: Path) -> None:
@@ -222,6 +221,14 @@ def test_a_first_load_in_two_currencies_is_refused_unless_one_is_named(
         load(ledger, mixed, currency=None)
     assert value_of(ledger, "SELECT count(*) FROM source.book_currency") == 0
     assert load(ledger, mixed, currency="IDR").reasons == {"WRONG_CURRENCY": 1}
+
+
+def test_skipped_rows_do_not_say_in_which_currency_the_books_are(ledger: psycopg.Connection, tmp_path: Path) -> None:
+    early_in_dollars = [at_rows("currency", "USD", *range(1, 251)), at_rows("channel", "OTHER", *range(1, 251))]
+    path = rewritten(january(tmp_path), "mixed.csv", lambda frame: frame.with_columns(early_in_dollars))
+    mapping = parse_mapping(b'[skip]\nwhere = { channel = ["OTHER"] }', "m.toml")
+    result = load(ledger, path, mapping=mapping, currency=None)
+    assert (result.accepted_count, result.skipped_count, result.rejected_count) == (50, 250, 0)
 
 
 def test_a_currency_can_be_corrected_while_the_books_are_empty(ledger: psycopg.Connection, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from ledger_assets.accounting.rule_files import SHIPPED_RULES
 from ledger_assets.settings import Settings, SettingsError
 
 PROJECT = Path(__file__).resolve().parent.parent
@@ -11,20 +12,21 @@ PROJECT = Path(__file__).resolve().parent.parent
 
 def test_an_empty_environment_gives_the_embedded_server_in_the_project():
     settings = Settings.from_environment({"LEDGER_HOME": "", "LEDGER_CURRENCY": " "})
-    assert settings == Settings(None, PROJECT / ".ledger", "2024-01", "combined", None)
+    assert settings == Settings(None, PROJECT / ".ledger", "2024-01", SHIPPED_RULES, "combined", None)
     assert settings.project_root == PROJECT
 
 
-def test_every_variable_is_read():
+def test_every_variable_is_read(tmp_path: Path):
     settings = Settings.from_environment({
         "LEDGER_DATABASE_URL": "postgresql://u:secret@db:5433/books",
         "LEDGER_HOME": "/srv/ledger",
         "LEDGER_FIRST_PERIOD": "1993-01",
+        "LEDGER_RULES": str(tmp_path),
         "LEDGER_RULE_SET": "three_entries",
         "LEDGER_CURRENCY": "IDR",
     })  # fmt: skip
-    expected = Settings("postgresql://u:secret@db:5433/books", Path("/srv/ledger"), "1993-01", "three_entries", "IDR")
-    assert settings == expected
+    url = "postgresql://u:secret@db:5433/books"
+    assert settings == Settings(url, Path("/srv/ledger"), "1993-01", tmp_path, "three_entries", "IDR")
     assert "secret" not in repr(settings)
 
 
@@ -39,6 +41,7 @@ def test_a_relative_home_does_not_depend_on_the_working_directory(monkeypatch: p
         ("LEDGER_FIRST_PERIOD", "2024-13", "YYYY-MM"),
         ("LEDGER_FIRST_PERIOD", "2024-1", "YYYY-MM"),
         ("LEDGER_CURRENCY", "Rupiah", "ISO 4217"),
+        ("LEDGER_RULES", "/nowhere/rules", "name a directory"),
         ("LEDGER_DATABASE_URL", "mysql://db/books", "postgresql://USER:PASSWORD@HOST:PORT/DATABASE"),
         ("LEDGER_DATABASE_URL", "postgresql://db:5432", "names no database"),
     ],

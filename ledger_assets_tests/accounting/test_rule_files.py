@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from ledger_assets.accounting.errors import ExpressionError, RuleError, RuleFileError
-from ledger_assets.accounting.rule_files import SHIPPED_RULES, load_approvals, load_rule_set
+from ledger_assets.accounting.rule_files import load_approvals, load_rule_set, rule_sets_in
 
 CHART = """
 [[account]]
@@ -119,12 +119,23 @@ def test_expressions_are_quoted_with_a_caret(tmp_path):
 def test_missing_files_are_named(tmp_path):
     with pytest.raises(RuleFileError, match=r"chart_of_accounts\.toml: the rule file is missing"):
         load_rule_set("mine", tmp_path)
-    with pytest.raises(RuleFileError, match=r"approvals\.toml: the rule file is missing"):
-        load_approvals(tmp_path)
+    with pytest.raises(RuleFileError, match=r"mine\.toml: the rule file is missing"):
+        (tmp_path / "chart_of_accounts.toml").touch()
+        load_rule_set("mine", tmp_path)
+
+
+def test_a_directory_without_approvals_has_none(tmp_path):
+    assert load_approvals(tmp_path) == ()
+
+
+def test_a_directory_holds_its_rule_sets(tmp_path):
+    for name in ("chart_of_accounts.toml", "approvals.toml", "ours.toml", "theirs.toml", "notes.md"):
+        (tmp_path / name).touch()
+    assert rule_sets_in(tmp_path) == ("ours", "theirs")
 
 
 def test_everything_that_ships_is_read():
-    names = {file.stem for file in SHIPPED_RULES.glob("*.toml")} - {"chart_of_accounts", "approvals"}
+    names = set(rule_sets_in())
     assert names == {"combined", "three_entries"}
     assert {(one.rule_set, one.version) for one in load_approvals()} == {(name, 1) for name in names}
     assert {name: load_rule_set(name).name for name in names} == {name: name for name in names}

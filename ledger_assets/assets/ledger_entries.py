@@ -5,7 +5,7 @@ import time
 from dagster import AssetExecutionContext, Failure, MaterializeResult, asset
 
 from ledger_assets.accounting.errors import LedgerError
-from ledger_assets.metadata import table
+from ledger_assets.metadata import bars, table
 from ledger_assets.periods import MONTHS
 from ledger_assets.resources import LedgerResource
 from ledger_assets.storage.batches import batch as read_batch
@@ -42,6 +42,7 @@ def ledger_entries(context: AssetExecutionContext, ledger: LedgerResource) -> Ma
             raise Failure(str(refusal), metadata={"refused": type(refusal).__name__}, allow_retries=False) from refusal
         seconds = time.perf_counter() - started
         batch = read_batch(connection, batch.batch_id)
+        totals = rows(connection, "ledger/totals_by_fund", batch_id=batch.batch_id)
         history = rows(connection, "ledger/posted_batches", period=period)
     return MaterializeResult(
         metadata={
@@ -51,6 +52,8 @@ def ledger_entries(context: AssetExecutionContext, ledger: LedgerResource) -> Ma
             "lines": batch.line_count or 0,
             "numbers": f"{batch.first_je_number:,} to {batch.last_je_number:,}" if batch.last_je_number else "none",
             "posting_seconds": round(seconds, 4),
+            "totals_by_fund": table(totals),
+            "debits_by_fund": bars({row["fund"]: row["debit"] for row in totals}),
             "batches_of_the_period": table(history),
         }
     )

@@ -16,7 +16,8 @@ from psycopg.types.json import Jsonb
 from ledger_assets.accounting.gates import evaluate
 from ledger_assets.accounting.verdicts import Verdict
 from ledger_assets.storage import control_totals
-from ledger_assets.storage.batches import Batch, fail, set_state
+from ledger_assets.storage.batches import Batch, BatchStateError, fail, set_state
+from ledger_assets.storage.batches import batch as read_batch
 from ledger_assets.storage.database import connect, statement
 
 OFFENDING_ROWS_SHOWN = 20
@@ -34,8 +35,11 @@ def validate(url: str, batch: Batch, *, performed_by: str) -> list[GateResult]:
     """Evaluate all gates of a staged batch, record the verdicts, and move it to VALIDATED or FAILED.
 
     Repeatable: a batch that failed and was put right passes the next time; leaves that nobody touched are not read
-    again.
+    again. Raises BatchStateError for a batch that was not staged to its end.
     """
+    with connect(url) as connection:
+        if read_batch(connection, batch.batch_id).entry_count is None:
+            raise BatchStateError(batch.batch_id, "it was not staged to its end", "stage the period again")
     control_totals.measure(url, batch.batch_id)
     with connect(url) as connection:
         verdicts = evaluate(control_totals.read(connection, batch.batch_id))

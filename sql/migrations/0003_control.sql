@@ -242,6 +242,11 @@ BEGIN
             USING ERRCODE = 'object_not_in_prerequisite_state',
                   HINT = format('From %s a batch can go to: %s.', b.state, allowed -> b.state);
     END IF;
+    -- A batch that failed while it was staged has no last number: posting it would leave the counter where it was.
+    IF new_state = 'VALIDATED' AND b.entry_count IS NULL THEN
+        RAISE EXCEPTION 'batch % was not staged to its end', the_batch
+            USING ERRCODE = 'LA002', DETAIL = coalesce(b.failure_reason, ''), HINT = 'stage the period again';
+    END IF;
     UPDATE control.batch SET
         state          = new_state,
         failure_reason = CASE WHEN new_state IN ('FAILED', 'ABORTED') THEN details ->> 'reason' END,

@@ -83,18 +83,21 @@ DECLARE
 BEGIN
     INSERT INTO control.period (period) VALUES (the_period) ON CONFLICT DO NOTHING;
     SELECT next_je_number INTO base FROM control.period WHERE period = the_period FOR UPDATE;
-    FOR failure IN SELECT * FROM control.preflight_failures(the_period, first_period) LOOP
-        RAISE EXCEPTION '%', failure.problem USING ERRCODE = 'LA001', HINT = failure.fix, CONSTRAINT = failure.rule;
-    END LOOP;
-
     SELECT count(*) FILTER (WHERE state IN ('COMMITTED', 'ROLLED_BACK', 'ABORTED')),
            max(batch_id) FILTER (WHERE state NOT IN ('COMMITTED', 'ROLLED_BACK', 'ABORTED'))
     INTO posted, replaced FROM control.batch WHERE period = the_period AND kind = the_kind;
     IF the_kind = 'MONTHEND'
        AND EXISTS (SELECT FROM control.batch WHERE period = the_period AND kind = 'MONTHEND' AND state = 'COMMITTED')
        AND NOT EXISTS (SELECT FROM control.unprocessed_load WHERE period = the_period) THEN
+        IF replaced IS NOT NULL THEN
+            PERFORM control.drop_staged_leaves(replaced);
+            PERFORM control.set_batch_state(replaced, 'ABORTED', performed_by, '{"reason": "its loads were withdrawn"}');
+        END IF;
         RETURN NULL;
     END IF;
+    FOR failure IN SELECT * FROM control.preflight_failures(the_period, first_period) LOOP
+        RAISE EXCEPTION '%', failure.problem USING ERRCODE = 'LA001', HINT = failure.fix, CONSTRAINT = failure.rule;
+    END LOOP;
     the_batch := coalesce(replaced, the_period || '-' || the_kind
                                     || CASE WHEN posted > 0 THEN to_char(posted + 1, 'FM"-"00') ELSE '' END);
     PERFORM ledger.open_period(the_period);

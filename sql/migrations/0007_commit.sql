@@ -133,6 +133,11 @@ BEGIN
                WHERE b.period = the_period AND b.state = 'COMMITTED' GROUP BY t.account_id) AS m USING (account_id)
     WHERE m.account_id IS NOT NULL OR o.account_code IS NOT NULL;
     GET DIAGNOSTICS accounts = ROW_COUNT;
+    -- The month before may have had a late batch since this month's first posting took over its fund balances.
+    UPDATE ledger.fund_balance b SET opening_balance = p.closing_balance
+    FROM ledger.fund_balance p
+    WHERE b.period = the_period AND p.period = control.previous_period(the_period) AND p.fund = b.fund
+      AND b.opening_balance <> p.closing_balance;
     UPDATE control.period SET status = 'CLOSED', closed_at = coalesce(closed_at, clock_timestamp()) WHERE period = the_period;
     IF before = 'OPEN' THEN
         INSERT INTO audit.batch_operation (period, operation, performed_by, state_before, state_after, outcome, details)

@@ -67,7 +67,16 @@ ALTER TABLE source.load ADD COLUMN content_version integer NOT NULL DEFAULT 0;
 COMMENT ON COLUMN source.load.content_version IS 'Counts the statements that changed the rows since they were loaded.';
 
 CREATE FUNCTION source.note_change() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+    posted text;
 BEGIN
+    IF TG_OP = 'TRUNCATE' THEN  -- which fires no row trigger
+        SELECT p.batch_id INTO posted FROM control.load_batch p JOIN source.load l USING (load_id) WHERE l.leaf = TG_RELID;
+        IF posted IS NOT NULL THEN
+            RAISE EXCEPTION 'TRUNCATE on %.% is refused: batch % has journaled it', TG_TABLE_SCHEMA, TG_TABLE_NAME, posted
+                USING ERRCODE = 'insufficient_privilege', HINT = 'Deliver a correcting transaction in an open period.';
+        END IF;
+    END IF;
     UPDATE source.load l SET content_version = content_version + 1
     WHERE l.leaf = TG_RELID
        OR (l.leaf IS NOT NULL AND TG_RELID = ANY (SELECT relid FROM pg_partition_ancestors(l.leaf)));

@@ -2,17 +2,21 @@
 
 -- ---------------------------------------------------------------------------------------------------- measuring
 
+-- No trigger tells of a dropped table, so the content version does not know.
+CREATE FUNCTION control.is_there(leaf regclass) RETURNS boolean LANGUAGE sql STABLE RETURN EXISTS (SELECT FROM pg_class WHERE oid = leaf);
+
 CREATE FUNCTION control.measure_load(the_load integer) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
     l source.load;
 BEGIN
     -- FOR UPDATE: whoever changes the rows meanwhile has to bump the version after us.
     SELECT * INTO STRICT l FROM source.load WHERE load_id = the_load FOR UPDATE;
-    IF EXISTS (SELECT FROM control.load_measure m WHERE m.load_id = the_load AND m.content_version = l.content_version) THEN
+    IF control.is_there(l.leaf)
+       AND EXISTS (SELECT FROM control.load_measure m WHERE m.load_id = the_load AND m.content_version = l.content_version) THEN
         RETURN;
     END IF;
     DELETE FROM control.load_measure WHERE load_id = the_load;
-    IF l.leaf IS NULL THEN  -- withdrawn after it was staged
+    IF NOT control.is_there(l.leaf) THEN  -- withdrawn after it was staged, or dropped
         INSERT INTO control.load_measure (load_id, content_version, row_count, checksum) VALUES (the_load, l.content_version, 0, 0);
         RETURN;
     END IF;
@@ -34,16 +38,18 @@ END $$;
 CREATE FUNCTION control.measure_worker(the_batch text, the_worker integer) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
     w             control.batch_worker;
+    is_there      boolean;
     fund_sums     text;
     fund_unequal  text;
 BEGIN
     SELECT * INTO STRICT w FROM control.batch_worker WHERE batch_id = the_batch AND worker_number = the_worker FOR UPDATE;
-    IF EXISTS (SELECT FROM control.worker_measure m WHERE m.batch_id = the_batch AND m.worker_number = the_worker
-               AND m.content_version = w.content_version) THEN
+    is_there := control.is_there(w.header_leaf) AND control.is_there(w.line_leaf);
+    IF is_there AND EXISTS (SELECT FROM control.worker_measure m WHERE m.batch_id = the_batch AND m.worker_number = the_worker
+                            AND m.content_version = w.content_version) THEN
         RETURN;
     END IF;
     DELETE FROM control.worker_measure WHERE batch_id = the_batch AND worker_number = the_worker;
-    IF w.line_leaf IS NULL THEN
+    IF NOT is_there THEN  -- a worker without a single entry, or a dropped leaf
         INSERT INTO control.worker_measure (batch_id, worker_number, content_version, entry_count, line_count, debit_total,
             credit_total, unbalanced_entries, fund_unbalanced_entries, header_line_mismatches)
         VALUES (the_batch, the_worker, w.content_version, 0, 0, 0, 0, 0, 0, 0);

@@ -34,13 +34,13 @@ BEGIN
     -- Nobody can change what is measured from here to the end of the transaction.
     FOR l IN SELECT s.load_id, s.leaf FROM control.batch_load x JOIN source.load s USING (load_id)
              WHERE x.batch_id = the_batch ORDER BY s.load_id LOOP
-        IF l.leaf IS NOT NULL THEN
+        IF control.is_there(l.leaf) THEN
             EXECUTE format('LOCK TABLE %s IN SHARE MODE', l.leaf);
         END IF;
         PERFORM control.measure_load(l.load_id);
     END LOOP;
     FOR w IN SELECT * FROM control.batch_worker WHERE batch_id = the_batch ORDER BY worker_number LOOP
-        IF w.header_leaf IS NOT NULL THEN
+        IF control.is_there(w.header_leaf) AND control.is_there(w.line_leaf) THEN
             EXECUTE format('LOCK TABLE %s, %s IN ACCESS EXCLUSIVE MODE', w.header_leaf, w.line_leaf);
         END IF;
         PERFORM control.measure_worker(the_batch, w.worker_number);

@@ -139,6 +139,11 @@ RETURNS TABLE (gate text, condition text) LANGUAGE sql STABLE AS $$
                                           worker_number, unbalanced_entries, fund_unbalanced_entries, header_line_mismatches)
     FROM workers WHERE unbalanced_entries + fund_unbalanced_entries + header_line_mismatches > 0 OR debit_total <> credit_total
   UNION ALL
+    -- The funds of accounts as the chart has them now, which may be others than when the entries were measured.
+    SELECT 'debit_credit_balance', format('fund %s: debits %s, credits %s', coalesce(a.fund, '(unknown)'), sum(x.debit) * 0.01, sum(x.credit) * 0.01)
+    FROM accounts x LEFT JOIN acct.chart_of_accounts a USING (account_id)
+    GROUP BY a.fund HAVING sum(x.debit) <> sum(x.credit)
+  UNION ALL
     SELECT 'fund_reconciliation', format('%s %s: %s in the source, %s in the fund''s lines',
                                          coalesce(c.txn_type, r.recognised_type), coalesce(c.component, r.recognised_component),
                                          coalesce(c.amount, 0), coalesce(r.amount, 0))

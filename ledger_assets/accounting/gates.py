@@ -61,14 +61,20 @@ class AccountTotals:
     fund: str | None
     account_type: str | None
     is_open: bool
+    mirror_account_code: str | None
     recognises: tuple[str, str] | None
     debit: int
     credit: int
 
     @property
+    def net(self) -> int:
+        """Debits less credits."""
+        return self.debit - self.credit
+
+    @property
     def recognised(self) -> int:
         """The amount on the side where the account recognises: debit for an expense, credit for an income."""
-        return self.debit - self.credit if self.account_type == "EXPENSE" else self.credit - self.debit
+        return self.net if self.account_type == "EXPENSE" else -self.net
 
 
 @dataclass(frozen=True)
@@ -147,7 +153,9 @@ def debit_credit_balance(totals: ControlTotals) -> Verdict:
 
 
 def fund_reconciliation(totals: ControlTotals) -> Verdict:
-    """Each source component adds up to the lines of the accounts that recognise it; every account is known and open."""
+    """Each source component adds up to the lines of the accounts that recognise it; what one fund owes another is what
+    the other is owed; every account is known and open.
+    """
     recognised: dict[tuple[str, str], int] = {}
     for account in totals.accounts:
         if account.recognises is not None:
@@ -162,7 +170,11 @@ def fund_reconciliation(totals: ControlTotals) -> Verdict:
         amount(f"{name} {component}", expected.get((name, component), 0), recognised.get((name, component), 0))
         for name, component in keys
     ]
+    net = {account.account_code: account.net for account in totals.accounts}
     for account in totals.accounts:
+        if account.mirror_account_code is not None:
+            mirrored = -net.get(account.mirror_account_code, 0)
+            lines.append(amount(f"{account.account_code} against {account.mirror_account_code}", mirrored, account.net))
         if not account.is_open:
             state = "unknown" if account.account_code is None else "closed"
             lines.append(

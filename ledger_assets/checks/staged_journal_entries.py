@@ -17,7 +17,8 @@ DESCRIPTIONS = {
     "record_count": "Every source transaction is journaled exactly once, and no exception is open.",
     "sequence_integrity": "Entry numbers run on from the last posted one, without gap or duplicate.",
     "debit_credit_balance": "Debits equal credits in every entry, in every fund of it, and in the batch.",
-    "fund_reconciliation": "Each source component adds up to the lines of its fund; every account is known and open.",
+    "fund_reconciliation": "Each source component adds up to the lines of its fund; due-to and due-from mirror; "
+    "every account is known and open.",
     "source_unchanged": "The source rows are those that were loaded: same count, same checksum.",
 }
 

@@ -65,11 +65,12 @@ def read(connection: psycopg.Connection, batch_id: str) -> ControlTotals:
                 fund,
                 kind,
                 is_open,
+                mirror,
                 (source_type, component) if source_type else None,
                 int(debit),
                 int(credit),
             )
-            for account_id, code, fund, kind, is_open, source_type, component, debit, credit in rows(
+            for account_id, code, fund, kind, is_open, mirror, source_type, component, debit, credit in rows(
                 "account_control_totals"
             )
         ],

@@ -150,6 +150,14 @@ RETURNS TABLE (gate text, condition text) LANGUAGE sql STABLE AS $$
     FROM components c FULL JOIN recognised r ON r.recognised_type = c.txn_type AND r.recognised_component = c.component
     WHERE coalesce(c.amount, 0) <> coalesce(r.amount, 0)
   UNION ALL
+    SELECT 'fund_reconciliation', format('%s moves by %s, its mirror %s by %s', a.account_code, (x.debit - x.credit) * 0.01,
+                                         a.mirror_account_code, coalesce(y.debit - y.credit, 0) * 0.01)
+    FROM accounts x
+    JOIN acct.chart_of_accounts a ON a.account_id = x.account_id AND a.mirror_account_code IS NOT NULL
+    LEFT JOIN acct.chart_of_accounts m ON m.account_code = a.mirror_account_code
+    LEFT JOIN accounts y ON y.account_id = m.account_id
+    WHERE x.debit - x.credit <> coalesce(y.credit - y.debit, 0)
+  UNION ALL
     SELECT 'fund_reconciliation', format('account_id %s is %s', x.account_id, CASE WHEN a.account_id IS NULL THEN 'unknown' ELSE 'closed' END)
     FROM accounts x LEFT JOIN acct.chart_of_accounts a USING (account_id) WHERE a.is_open IS NOT TRUE
   UNION ALL

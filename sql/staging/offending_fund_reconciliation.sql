@@ -1,4 +1,5 @@
--- Transactions whose component is not what the lines recognise, and lines on accounts that are unknown or closed.
+-- Transactions whose component is not what the lines recognise, entries whose due-to and due-from differ, and lines on
+-- accounts that are unknown or closed.
 WITH recognised AS (
     SELECT h.source_id, a.recognised_component AS component,
            sum(CASE a.account_type WHEN 'EXPENSE' THEN l.debit_amount - l.credit_amount
@@ -22,6 +23,15 @@ delivered AS (
  FULL JOIN recognised r ON r.source_id = d.txn_id AND r.component = d.component
  WHERE coalesce(d.amount, 0) <> coalesce(r.amount, 0)
  ORDER BY 1 LIMIT %(limit)s)
+UNION ALL
+(SELECT 'JE ' || l.je_number, 'DOES_NOT_MIRROR ' || least(a.account_code, a.mirror_account_code) || ' '
+        || greatest(a.account_code, a.mirror_account_code), NULL, NULL, sum(l.debit_amount - l.credit_amount)
+ FROM staging.je_line_staging l
+ JOIN acct.chart_of_accounts a USING (account_code)
+ WHERE l.period = %(period)s AND l.batch_id = %(batch_id)s AND a.mirror_account_code IS NOT NULL
+ GROUP BY l.je_number, 2
+ HAVING sum(l.debit_amount - l.credit_amount) <> 0
+ ORDER BY l.je_number LIMIT %(limit)s)
 UNION ALL
 (SELECT 'JE ' || l.je_number, 'ACCOUNT_UNKNOWN_OR_CLOSED ' || coalesce(l.account_code, ''), NULL, l.debit_amount - l.credit_amount, NULL
  FROM staging.je_line_staging l

@@ -14,7 +14,8 @@ from ledger_assets.storage.validation import validate
 ASSET = "staged_journal_entries"
 
 DESCRIPTIONS = {
-    "record_count": "Every source transaction is journaled exactly once, and no exception is open.",
+    "record_count": "Every source transaction is journaled exactly once, no exception is open, and no entry was "
+    "changed by hand.",
     "sequence_integrity": "Entry numbers run on from the last posted one, without gap or duplicate.",
     "debit_credit_balance": "Debits equal credits in every entry, in every fund of it, and in the batch.",
     "fund_reconciliation": "Each source component adds up to the lines of its fund; due-to and due-from mirror; "

@@ -95,6 +95,7 @@ def _workers(connection: psycopg.Connection, batch_id: str) -> list[WorkerTotals
             unbalanced_entries=row["unbalanced_entries"],
             fund_unbalanced_entries=row["fund_unbalanced_entries"],
             header_line_mismatches=row["header_line_mismatches"],
+            changes=row["changes"],
         )
         for row in rows
     ]

@@ -40,8 +40,8 @@ BEGIN
             USING ERRCODE = 'insufficient_privilege',
                   HINT = 'Correct the books by a new entry, or roll the batch back.';
     END IF;
-    -- Staged rows may be inspected and even changed by their owner, but never unnoticed: the control totals taken
-    -- before no longer count. A change through the parent is charged to every open batch.
+    -- Staged rows can be changed by their owner, but never unnoticed: the control totals taken before no longer count,
+    -- and the batch is not posted. A change through the parent is charged to every open batch.
     UPDATE control.batch_worker w SET content_version = content_version + 1
     FROM control.batch b
     WHERE b.batch_id = w.batch_id AND b.state NOT IN ('COMMITTED', 'ROLLED_BACK')

@@ -125,6 +125,9 @@ RETURNS TABLE (gate text, condition text) LANGUAGE sql STABLE AS $$
     FROM control.batch_worker w JOIN control.worker_measure m USING (batch_id, worker_number)
     WHERE w.batch_id = the_batch AND (w.entry_count, w.line_count) IS DISTINCT FROM (m.entry_count, m.line_count)
   UNION ALL
+    SELECT 'record_count', format('worker %s: %s statements changed its entries after it wrote them', worker_number, content_version)
+    FROM control.batch_worker WHERE batch_id = the_batch AND content_version > 0
+  UNION ALL
     SELECT 'sequence_integrity', format('worker %s: %s entries in numbers %s to %s, reserved %s to %s',
                                         w.worker_number, w.entry_count, w.first_je_number, w.last_je_number, w.first_reserved, w.last_reserved)
     FROM workers w, b

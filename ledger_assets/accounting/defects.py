@@ -114,10 +114,7 @@ DEFECTS: Final[Mapping[str, Defect]] = {
         "all amounts zero", "rejection", "ZERO_AMOUNT", {name: pl.lit("0").cast(pl.Decimal(18, 2)) for name in AMOUNTS}
     ),
     "unknown_type": Defect(
-        "a type of transaction that the close does not know",
-        "rejection",
-        "UNKNOWN_TYPE",
-        {"txn_type": pl.lit("REFUND")},
+        "a type of transaction that no rule covers", "exception_queue", "", {"txn_type": pl.lit("REFUND")}
     ),
     "missing_id": Defect("no transaction id", "rejection", "MISSING_TXN_ID", {"txn_id": _NOTHING}),
     "missing_policy": Defect("no policy", "rejection", "MISSING_POLICY", {"policy_id": _NOTHING}),

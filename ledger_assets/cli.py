@@ -96,12 +96,17 @@ def print_json(value: Any) -> None:
 
 
 @main.command()
-def up() -> None:
-    """Start the server if need be, create the databases, bring the schema up to date."""
+@as_json
+def up(as_json: bool) -> None:
+    """Start the server if need be, create the databases, bring the schema up to date; says how to connect."""
     settings = Settings.from_environment()
-    ready(settings)
-    where = "the server of LEDGER_DATABASE_URL" if settings.database_url else f"the embedded server in {settings.home}"
-    click.echo(f"ready: {where}")
+    url = ready(settings)
+    if as_json:
+        print_json({"url": url, "home": settings.home})
+    elif settings.database_url:
+        click.echo("ready: the server of LEDGER_DATABASE_URL")
+    else:
+        click.echo(f"ready: the embedded server in {settings.home}\nconnect with: psql '{url}'")
 
 
 @main.command()

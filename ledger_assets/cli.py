@@ -102,7 +102,7 @@ def up(as_json: bool) -> None:
     settings = Settings.from_environment()
     url = ready(settings)
     if as_json:
-        print_json({"url": url, "home": settings.home})
+        print_json({"url": None if settings.database_url else url, "home": settings.home})
     elif settings.database_url:
         click.echo("ready: the server of LEDGER_DATABASE_URL")
     else:

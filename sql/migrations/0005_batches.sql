@@ -99,7 +99,7 @@ BEGIN
         RAISE EXCEPTION '%', failure.problem USING ERRCODE = 'LA001', HINT = failure.fix, CONSTRAINT = failure.rule;
     END LOOP;
     the_batch := coalesce(replaced, the_period || '-' || the_kind
-                                    || CASE WHEN posted > 0 THEN to_char(posted + 1, 'FM"-"00') ELSE '' END);
+                                    || CASE WHEN posted > 0 THEN to_char(posted + 1, 'FM"-"9900') ELSE '' END);
     PERFORM ledger.open_period(the_period);
     IF replaced IS NOT NULL THEN
         PERFORM control.drop_staged_leaves(the_batch);

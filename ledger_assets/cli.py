@@ -332,6 +332,22 @@ def trial_balance(period: str, as_json: bool) -> None:
 
 
 @main.command()
+@click.argument("period", type=PERIOD)
+@click.option("--format", "notation", default="hledger", show_default=True, type=click.Choice(["hledger", "beancount"]))
+@click.option(
+    "--out", "path", required=True, type=click.Path(dir_okay=False, path_type=Path), help="The file to write."
+)
+def export(period: str, notation: str, path: Path) -> None:
+    """Write a closed month as plain-text accounting, with its balances as assertions for others to check."""
+    from ledger_assets.storage.database import connect
+    from ledger_assets.storage.export import export as write_month
+
+    with connect(ready(Settings.from_environment())) as connection:
+        entries = write_month(connection, period, path, notation=notation)
+    click.echo(f"{path}: {entries:,} entries of {period}")
+
+
+@main.command()
 def demo() -> None:
     """Six generated months, one of them faulty, closed by a backfill through Dagster, and what came of it."""
     from ledger_assets.demo import run_demo

@@ -122,7 +122,10 @@ def connect(url: str, *, autocommit: bool = False, application_name: str = "ledg
 
     What the server refuses for good (the password, the database) is raised at once, as psycopg raises it.
     """
-    return psycopg.connect(url, autocommit=autocommit, application_name=application_name, connect_timeout=10)
+    connection = psycopg.connect(url, autocommit=autocommit, application_name=application_name, connect_timeout=10)
+    # Whatever the server's default is: control.require_read_committed says why.
+    connection.isolation_level = psycopg.IsolationLevel.READ_COMMITTED
+    return connection
 
 
 @cache

@@ -222,6 +222,17 @@ CREATE TABLE control.worker_measure_source (
     FOREIGN KEY (batch_id, worker_number) REFERENCES control.worker_measure ON DELETE CASCADE
 );
 
+-- What decides about rows by the control tables has to see both as they are now. A snapshot from before does not know whose
+-- rows a leaf holds, nor that they are posted, while COPY FREEZE and the catalog show it the leaf all the same.
+CREATE FUNCTION control.require_read_committed() RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    IF current_setting('transaction_isolation') IN ('repeatable read', 'serializable') THEN
+        RAISE EXCEPTION 'refused in a % transaction: it may not see what has happened to the books since it began',
+            upper(current_setting('transaction_isolation'))
+            USING ERRCODE = 'invalid_transaction_state', HINT = 'Use READ COMMITTED.';
+    END IF;
+END $$;
+
 CREATE FUNCTION control.set_batch_state(the_batch text, new_state text, performed_by text, details jsonb DEFAULT '{}')
 RETURNS void LANGUAGE plpgsql AS $$
 DECLARE

@@ -33,6 +33,7 @@ CREATE FUNCTION control.guard_leaf() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
     posted text;
 BEGIN
+    PERFORM control.require_read_committed();
     SELECT w.batch_id INTO posted FROM control.batch_worker w JOIN control.batch b USING (batch_id)
     WHERE (w.header_leaf = TG_RELID OR w.line_leaf = TG_RELID) AND b.state IN ('COMMITTED', 'ROLLED_BACK');
     IF posted IS NOT NULL OR TG_TABLE_SCHEMA = 'ledger' THEN
@@ -70,6 +71,7 @@ CREATE FUNCTION source.note_change() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
     posted text;
 BEGIN
+    PERFORM control.require_read_committed();
     IF TG_OP = 'TRUNCATE' THEN  -- which fires no row trigger
         SELECT p.batch_id INTO posted FROM control.load_batch p JOIN source.load l USING (load_id) WHERE l.leaf = TG_RELID;
         IF posted IS NOT NULL THEN

@@ -81,6 +81,7 @@ DECLARE
     posted    integer;
     replaced  text;
 BEGIN
+    PERFORM control.require_read_committed();
     INSERT INTO control.period (period) VALUES (the_period) ON CONFLICT DO NOTHING;
     SELECT next_je_number INTO base FROM control.period WHERE period = the_period FOR UPDATE;
     SELECT count(*) FILTER (WHERE state IN ('COMMITTED', 'ROLLED_BACK', 'ABORTED')),

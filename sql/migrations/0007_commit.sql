@@ -12,6 +12,7 @@ DECLARE
     w       control.batch_worker;
     l       record;
 BEGIN
+    PERFORM control.require_read_committed();
     SELECT * INTO b FROM control.batch WHERE batch_id = the_batch;
     IF NOT FOUND THEN
         RAISE EXCEPTION 'there is no batch %', the_batch USING ERRCODE = 'LA002', HINT = 'control.batch lists them.';
@@ -111,6 +112,7 @@ DECLARE
     accounts integer;
     before   text;
 BEGIN
+    PERFORM control.require_read_committed();
     INSERT INTO control.period (period) VALUES (the_period) ON CONFLICT DO NOTHING;
     SELECT status INTO before FROM control.period WHERE period = the_period FOR UPDATE;
     FOR failure IN SELECT * FROM control.preflight_failures(the_period, first_period) 

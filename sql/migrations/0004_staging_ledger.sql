@@ -51,15 +51,31 @@ BEGIN
     RETURN NULL;
 END $$;
 
-CREATE FUNCTION control.guard_table(the_table regclass) RETURNS void LANGUAGE plpgsql AS $$
+-- A change through the staging parent that had to wait for the posting still comes to the leaf (PostgreSQL looked up the
+-- children before it waited), and fires only the parent's statement triggers, and the leaf's row triggers.
+CREATE FUNCTION control.refuse_posted() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF TG_TABLE_SCHEMA = 'ledger' THEN
+        RAISE EXCEPTION '% on %.% is refused: posted entries never change', TG_OP, TG_TABLE_SCHEMA, TG_TABLE_NAME
+            USING ERRCODE = 'insufficient_privilege',
+                  HINT = 'Correct the books by a new entry, or roll the batch back.';
+    END IF;
+    RETURN CASE TG_OP WHEN 'DELETE' THEN OLD ELSE NEW END;
+END $$;
+
+CREATE FUNCTION control.guard_table(the_table regclass, is_leaf boolean) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
     EXECUTE format('CREATE TRIGGER guard AFTER INSERT OR UPDATE OR DELETE ON %s '
                    'FOR EACH STATEMENT EXECUTE FUNCTION control.guard_leaf()', the_table);
     EXECUTE format('CREATE TRIGGER guard_truncate BEFORE TRUNCATE ON %s '
                    'FOR EACH STATEMENT EXECUTE FUNCTION control.guard_leaf()', the_table);
+    IF is_leaf THEN
+        EXECUTE format('CREATE TRIGGER refuse_posted BEFORE INSERT OR UPDATE OR DELETE ON %s '
+                       'FOR EACH ROW EXECUTE FUNCTION control.refuse_posted()', the_table);
+    END IF;
 END $$;
 
-SELECT control.guard_table(t) FROM unnest(ARRAY[
+SELECT control.guard_table(t, false) FROM unnest(ARRAY[
     'staging.je_header', 'staging.je_line', 'ledger.je_header', 'ledger.je_line']::regclass[]) AS t;
 
 -- The same for source rows: a change is noticed (unprocessed loads) or refused (processed ones). The triggers come after

@@ -48,7 +48,7 @@ BEGIN
         CONTINUE WHEN to_regclass(format('ledger.%I', month)) IS NOT NULL;
         -- CREATE … PARTITION OF would lock the root against every reader; ATTACH does not.
         EXECUTE format('CREATE TABLE ledger.%I (LIKE ledger.%I) PARTITION BY RANGE (je_number)', month, root);
-        PERFORM control.guard_table(format('ledger.%I', month)::regclass);
+        PERFORM control.guard_table(format('ledger.%I', month)::regclass, false);
         EXECUTE format('ALTER TABLE ledger.%I ATTACH PARTITION ledger.%I FOR VALUES IN (%L)', root, month, the_period);
     END LOOP;
 END $$;
@@ -199,7 +199,7 @@ BEGIN
     IF header_leaf IS NOT NULL THEN
         EXECUTE format('ALTER TABLE %s ADD PRIMARY KEY (je_number)', header_leaf);
         EXECUTE format('ALTER TABLE %s ADD PRIMARY KEY (je_number, line_number)', line_leaf);
-        PERFORM control.guard_table(header_leaf::regclass), control.guard_table(line_leaf::regclass);
+        PERFORM control.guard_table(header_leaf::regclass, true), control.guard_table(line_leaf::regclass, true);
         EXECUTE format('ALTER TABLE %s INHERIT staging.je_header', header_leaf);
         EXECUTE format('ALTER TABLE %s INHERIT staging.je_line', line_leaf);
     END IF;

@@ -19,6 +19,8 @@ BEGIN
     END IF;
     -- The period's row is the lock that two committers, or a committer and a stager, meet at.
     PERFORM FROM control.period WHERE period = b.period FOR UPDATE;
+    -- Nor may the month before be reopened until this one stands on its balances.
+    PERFORM FROM control.period WHERE period = control.previous_period(b.period) FOR SHARE;
     SELECT * INTO b FROM control.batch WHERE batch_id = the_batch FOR UPDATE;
     IF b.state = 'COMMITTED' THEN
         RETURN false;
@@ -115,6 +117,7 @@ BEGIN
     PERFORM control.require_read_committed();
     INSERT INTO control.period (period) VALUES (the_period) ON CONFLICT DO NOTHING;
     SELECT status INTO before FROM control.period WHERE period = the_period FOR UPDATE;
+    PERFORM FROM control.period WHERE period = control.previous_period(the_period) FOR SHARE;
     FOR failure IN SELECT * FROM control.preflight_failures(the_period, first_period) 
                    WHERE rule IN ('first_period', 'predecessor_closed') LOOP
         RAISE EXCEPTION '%', failure.problem USING ERRCODE = 'LA001', HINT = failure.fix, CONSTRAINT = failure.rule;

@@ -29,9 +29,13 @@ _PREFIX = "ledger-tests-"
 _DISK = Path("/tmp")  # noqa: S108 (made by mkdtemp; a socket's path must be short)
 _MEMORY = Path("/dev/shm")  # noqa: S108 (likewise)
 _POSTGRES15 = Path("/usr/lib/postgresql/15/bin")
+_FOR_TESTS = (_RUN_HOME, "LEDGER_TEST_DATABASE_URL", "LEDGER_DATA_DIR")
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    # The decisions of the person who runs the tests are not theirs; partitions read one when they are imported.
+    for variable in [name for name in os.environ if name.startswith("LEDGER_") and name not in _FOR_TESTS]:
+        del os.environ[variable]
     if not hasattr(config, "workerinput"):
         _sweep()
         os.environ[_RUN_HOME] = make_home()
@@ -119,6 +123,39 @@ def ledger(ledger_url: str) -> Iterator[psycopg.Connection]:
     """A connection into this test's own database."""
     with contextlib.closing(connect(ledger_url, application_name="ledger-assets-tests")) as connection:
         yield connection
+
+
+@pytest.fixture(scope="session")
+def staged_database(
+    test_server_url: str, template_database: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[str]:
+    """The name of a database in which the scenario's first month lies staged. Nobody may stay connected to it."""
+    from ledger_assets_tests import scenario  # noqa: PLC0415 (it imports Dagster, which the other tests do without)
+
+    name = f"staged_{secrets.token_hex(6)}"
+    url = with_database(test_server_url, name)
+    _clone_database(test_server_url, template_database, name)
+    scenario.store_rules(url)
+    scenario.deliver(url, scenario.FIRST_PERIOD, folder=tmp_path_factory.mktemp("delivery"))
+    scenario.staged(url, scenario.FIRST_PERIOD)
+    yield name
+    _drop_database(test_server_url, name)
+
+
+@pytest.fixture
+def staged_url(test_server_url: str, staged_database: str) -> Iterator[str]:
+    """The URL of such a database of this test's own."""
+    name = f"ledger_test_{secrets.token_hex(6)}"
+    _clone_database(test_server_url, staged_database, name)
+    yield with_database(test_server_url, name)
+    _drop_database(test_server_url, name)
+
+
+@pytest.fixture
+def ledger_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A LEDGER_HOME of this test's own, where Dagster's assets look for an inbox and leave the report."""
+    monkeypatch.setenv("LEDGER_HOME", str(tmp_path))
+    return tmp_path
 
 
 @pytest.fixture(scope="session")

@@ -12,11 +12,15 @@ import psycopg
 from psycopg.rows import dict_row
 
 from ledger_assets.accounting.gates import AccountTotals, ControlTotals, LoadTotals, SourceTotals, WorkerTotals
+from ledger_assets.storage.batches import explained
 from ledger_assets.storage.database import connect, statement
 
 
 def measure(url: str, batch_id: str, *, connections: int = 2) -> None:
-    """Have the server read what it has not read yet, over a few connections; each leaf is a transaction."""
+    """Have the server read what it has not read yet, over a few connections; each leaf is a transaction.
+
+    Raises BatchStateError when another run has replaced the batch meanwhile.
+    """
     parameters = {"batch_id": batch_id}
     with connect(url) as connection:
         loads = connection.execute(statement("control/batch_loads"), parameters).fetchall()
@@ -28,7 +32,7 @@ def measure(url: str, batch_id: str, *, connections: int = 2) -> None:
 
     def read_leaf(item: tuple[str, dict[str, Any]]) -> None:
         name, arguments = item
-        with connect(url) as connection:
+        with explained(), connect(url) as connection:
             connection.execute(statement(name), arguments)
 
     with ThreadPoolExecutor(connections) as pool:

@@ -35,7 +35,7 @@ def validate(url: str, batch: Batch, *, performed_by: str) -> list[GateResult]:
     """Evaluate all gates of a staged batch, record the verdicts, and move it to VALIDATED or FAILED.
 
     Repeatable: a batch that failed and was put right passes the next time; leaves that nobody touched are not read
-    again. Raises BatchStateError for a batch that was not staged to its end.
+    again. Raises BatchStateError for a batch that was not staged to its end, or that another run has replaced.
     """
     with connect(url) as connection:
         if read_batch(connection, batch.batch_id).entry_count is None:
@@ -69,6 +69,7 @@ def _record(connection: psycopg.Connection, batch: Batch, result: GateResult) ->
     verdict = result.verdict
     parameters: dict[str, Any] = {
         "batch_id": batch.batch_id,
+        "attempt": batch.attempt,
         "gate": verdict.gate,
         "passed": verdict.passed,
         "expected": verdict.expected,

@@ -57,6 +57,8 @@ CREATE FUNCTION control.drop_staged_leaves(the_batch text) RETURNS void LANGUAGE
 DECLARE
     leaf regclass;
 BEGIN
+    -- A worker that is just writing holds the batch: what it commits is to be found, not left behind.
+    PERFORM FROM control.batch WHERE batch_id = the_batch FOR UPDATE;
     FOR leaf IN
         SELECT unnest(ARRAY[w.header_leaf, w.line_leaf]) FROM control.batch_worker w WHERE w.batch_id = the_batch
     LOOP

@@ -42,7 +42,13 @@ DECLARE
     fund_sums     text;
     fund_unequal  text;
 BEGIN
-    SELECT * INTO STRICT w FROM control.batch_worker WHERE batch_id = the_batch AND worker_number = the_worker FOR UPDATE;
+    -- The batch before the worker before the leaf, like everybody: whoever posts or replaces the batch has to wait.
+    PERFORM FROM control.batch WHERE batch_id = the_batch FOR SHARE;
+    SELECT * INTO w FROM control.batch_worker WHERE batch_id = the_batch AND worker_number = the_worker FOR UPDATE;
+    IF w.status IS DISTINCT FROM 'COMPLETED' THEN  -- what it would measure now would be taken for what it writes
+        RAISE EXCEPTION 'worker % of batch % has written nothing yet', the_worker, the_batch
+            USING ERRCODE = 'LA002', HINT = 'Another run replaced the batch; look at control.batch.';
+    END IF;
     is_there := control.is_there(w.header_leaf) AND control.is_there(w.line_leaf);
     IF is_there AND EXISTS (SELECT FROM control.worker_measure m WHERE m.batch_id = the_batch AND m.worker_number = the_worker
                             AND m.content_version = w.content_version) THEN

@@ -142,13 +142,21 @@ LEFT JOIN acct.chart_of_accounts a USING (account_id);
 
 -- The batch row decides what can be seen: a snapshot that does not see the batch as COMMITTED does not see its rows,
 -- although COPY FREEZE made them visible to every snapshot.
+--
+-- It has to be posted already when a statement is planned, because it is then that PostgreSQL looks up the leaves: those of
+-- headers, then those of lines, and in READ COMMITTED it takes a new snapshot afterwards. So this function says IMMUTABLE,
+-- which makes PostgreSQL call it while it plans, and see what the plan's own snapshot sees. A plan that is kept does not
+-- outlive an ATTACH.
+CREATE FUNCTION control.posted_when_planned() RETURNS text[] LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN ARRAY(SELECT batch_id FROM control.batch WHERE state = 'COMMITTED');
+
 CREATE VIEW ledger.ledger_entry_header AS
 SELECT h.period, w.batch_id, h.je_number, h.je_date, t.template_code, t.version AS template_version, t.source_type,
        h.source_id, t.description, h.total_amount * 0.01 AS total_debit, h.total_amount * 0.01 AS total_credit,
        b.committed_at AS posted_at
 FROM ledger.je_header h
 JOIN control.batch_worker w ON w.header_leaf = h.tableoid
-JOIN control.batch b ON b.batch_id = w.batch_id AND b.state = 'COMMITTED'
+JOIN control.batch b ON b.batch_id = w.batch_id AND b.state = 'COMMITTED' AND b.batch_id = ANY (control.posted_when_planned())
 JOIN acct.journal_template t USING (template_id);
 
 CREATE VIEW ledger.ledger_entry_line AS
@@ -156,7 +164,7 @@ SELECT l.period, w.batch_id, l.je_number, l.line_number, a.account_code, a.fund,
        greatest(l.amount, 0) * 0.01 AS debit_amount, greatest(-l.amount, 0) * 0.01 AS credit_amount
 FROM ledger.je_line l
 JOIN control.batch_worker w ON w.line_leaf = l.tableoid
-JOIN control.batch b ON b.batch_id = w.batch_id AND b.state = 'COMMITTED'
+JOIN control.batch b ON b.batch_id = w.batch_id AND b.state = 'COMMITTED' AND b.batch_id = ANY (control.posted_when_planned())
 JOIN acct.chart_of_accounts a USING (account_id);
 
 CREATE TABLE ledger.account_balance_snapshot (

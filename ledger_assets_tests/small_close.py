@@ -1,24 +1,29 @@
 """A small close, step by step as the assets take them, and what the books say afterwards.
 
-Here: deliver a file, close a month over several workers, read everything that a reader of the ledger can see. Not
-here: ways to be wrong, and what must not happen then.
+Here: deliver a file, close a month over several workers, read everything that a reader of the ledger can see; a copy
+of a database, and the means to stop somebody in the middle. Not here: ways to be wrong, and what must not happen then.
 """
 
-from collections.abc import Mapping
+import contextlib
+import secrets
+import time
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final, LiteralString
 
 import psycopg
+from psycopg import sql
 
 from ledger_assets.accounting.generation import generate, write
 from ledger_assets.accounting.rule_files import load_approvals, load_rule_set
 from ledger_assets.accounting.source_mapping import SourceMapping
 from ledger_assets.storage.batches import Batch, latest_batch, open_batch, post_batch, take_snapshot
-from ledger_assets.storage.database import connect
+from ledger_assets.storage.database import connect, with_database
 from ledger_assets.storage.rules import approve, store, usable
 from ledger_assets.storage.source_loads import LoadResult, ingest
 from ledger_assets.storage.staging import stage
 from ledger_assets.storage.validation import validate
+from ledger_assets_tests.conftest import _clone_database, _drop_database
 
 RULES: Final = "combined"
 FIRST: Final = "2024-01"
@@ -159,6 +164,39 @@ def staged_leaves(connection: psycopg.Connection) -> list[str]:
         "AND relname NOT IN ('je_header', 'je_line') ORDER BY 1"
     ).fetchall()
     return [name for (name,) in found]
+
+
+@contextlib.contextmanager
+def cloned(server: str, template: str) -> Iterator[str]:
+    """A copy of a database, for as long as it is needed."""
+    name = f"copy_{secrets.token_hex(6)}"
+    _clone_database(server, template, name)
+    try:
+        yield with_database(server, name)
+    finally:
+        _drop_database(server, name)
+
+
+@contextlib.contextmanager
+def held(url: str, lock: LiteralString | sql.Composed) -> Iterator[Callable[[], None]]:
+    """Hold a lock; gives what lets go of it."""
+    with contextlib.closing(connect(url)) as holder:
+        holder.execute(lock)
+        yield holder.rollback
+
+
+def waiting_backend(url: str, how_many: int = 1) -> int:
+    """Wait until so many wait for a lock; the process id of one of them."""
+    deadline = time.monotonic() + 60
+    with connect(url, autocommit=True) as connection:
+        while time.monotonic() < deadline:
+            found = connection.execute(
+                "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+            ).fetchall()
+            if len(found) >= how_many:
+                return int(found[0][0])
+            time.sleep(0.005)
+    raise AssertionError(f"not {how_many} but {len(found)} came to wait for a lock")
 
 
 def _facts(url: str, queries: Mapping[str, LiteralString]) -> Facts:

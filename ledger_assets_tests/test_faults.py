@@ -10,11 +10,9 @@ import contextlib
 import multiprocessing
 import os
 import re
-import secrets
 import shutil
 import signal
 import threading
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -32,8 +30,8 @@ from ledger_assets.storage.database import connect, create_database, database_na
 from ledger_assets.storage.migrations import migrate
 from ledger_assets.storage.server import EmbeddedServer
 from ledger_assets_tests import small_close
-from ledger_assets_tests.conftest import _clone_database, _drop_database, make_home
-from ledger_assets_tests.small_close import FIRST, Facts
+from ledger_assets_tests.conftest import make_home
+from ledger_assets_tests.small_close import FIRST, Facts, cloned, held, waiting_backend
 
 pytestmark = pytest.mark.slow
 
@@ -119,17 +117,6 @@ def undisturbed(test_server_url: str, empty_books: str, delivery: Path) -> Undis
         closing = DoomedConnection.seen
         patch.undo()
         return Undisturbed(small_close.posted_facts(url), small_close.closed_facts(url), loads(url), ingesting, closing)
-
-
-@contextlib.contextmanager
-def cloned(server: str, template: str) -> Iterator[str]:
-    """A copy of a database, for as long as it is needed."""
-    name = f"faults_{secrets.token_hex(6)}"
-    _clone_database(server, template, name)
-    try:
-        yield with_database(server, name)
-    finally:
-        _drop_database(server, name)
 
 
 # A client that kills itself
@@ -288,28 +275,6 @@ STOPS: Final[Mapping[str, LiteralString]] = {
     "the audit trail": "LOCK TABLE audit.batch_operation IN SHARE MODE",
 }
 """What stops a posting, in the order in which it comes there."""
-
-
-@contextlib.contextmanager
-def held(url: str, lock: LiteralString | sql.Composed) -> Iterator[Callable[[], None]]:
-    """Hold a lock; gives what lets go of it."""
-    with contextlib.closing(connect(url)) as holder:
-        holder.execute(lock)
-        yield holder.rollback
-
-
-def waiting_backend(url: str) -> int:
-    """The process id of a backend that waits for a lock, as soon as there is one."""
-    deadline = time.monotonic() + 60
-    with connect(url, autocommit=True) as connection:
-        while time.monotonic() < deadline:
-            found = connection.execute(
-                "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
-            ).fetchone()
-            if found is not None:
-                return int(found[0])
-            time.sleep(0.005)
-    raise AssertionError("nobody came to wait for the lock")
 
 
 def terminate(url: str, backend: int) -> None:

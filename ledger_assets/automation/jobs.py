@@ -2,11 +2,8 @@
 
 from dagster import AssetSelection, define_asset_job
 
-from ledger_assets.periods import MONTHS
-
 month_close = define_asset_job(
     "month_close",
     selection=AssetSelection.all(),
-    partitions_def=MONTHS,
     description="Close one month: rules and source checked, entries staged, gates, the commit, balances, report.",
 )

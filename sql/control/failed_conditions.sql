@@ -1,1 +1,0 @@
-SELECT gate, condition FROM control.failed_conditions(%(batch_id)s)

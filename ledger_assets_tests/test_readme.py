@@ -1,0 +1,207 @@
+"""What the manual names exists, and what it shows can be done: README.md and docs/operating.md against the code."""
+
+import re
+import shlex
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+from typing import NamedTuple
+
+import click
+import psycopg
+import pytest
+
+from ledger_assets.accounting.mapping import parse_mapping
+from ledger_assets.cli import main
+from ledger_assets.storage.source_loads import ingest
+
+ROOT = Path(__file__).parent.parent
+MANUAL = ("README.md", "docs/operating.md")
+PAGES = (*MANUAL, "CONTEXT.md", "CHANGELOG.md")
+VARIABLE = re.compile(r"\bLEDGER_[A-Z_]+\b")
+
+
+class Block(NamedTuple):
+    """A fenced block: the word after the fence, and what is inside."""
+
+    language: str
+    text: str
+
+
+def text(page: str) -> str:
+    return (ROOT / page).read_text(encoding="utf-8")
+
+
+def blocks(page: str) -> list[Block]:
+    found = re.findall(r"^ *```(\w*)\n(.*?)^ *```$", text(page), flags=re.MULTILINE | re.DOTALL)
+    return [Block(language, re.sub(r"^ {3}", "", inside, flags=re.MULTILINE)) for language, inside in found]
+
+
+def spans(page: str) -> list[str]:
+    """What stands between backticks in the prose."""
+    prose = re.sub(r"^ *```.*?^ *```$", "", text(page), flags=re.MULTILINE | re.DOTALL)
+    return re.findall(r"`([^`\n]+)`", prose)
+
+
+def shell_lines(page: str) -> Iterator[str]:
+    """Everything that a reader may type: the lines of shell blocks, the commands of a console, inline code."""
+    for block in blocks(page):
+        for line in block.text.splitlines():
+            if block.language == "sh":
+                yield line
+            elif block.language == "console" and line.startswith("$ "):
+                yield line.removeprefix("$ ")
+    yield from spans(page)
+
+
+def commands(page: str) -> Iterator[list[str]]:
+    for line in shell_lines(page):
+        words = shlex.split(line, comments=True)
+        if len(words) > 1 and words[0] == "ledger-assets":
+            yield words[1:]
+
+
+def block(page: str, language: str) -> str:
+    (found,) = (block.text for block in blocks(page) if block.language == language)
+    return found
+
+
+@pytest.mark.parametrize("page", MANUAL)
+def test_every_command_and_option_exists(page: str) -> None:
+    seen = 0
+    for name, *words in commands(page):
+        assert name in main.commands, f"ledger-assets {name}"
+        known = {opt for param in main.commands[name].params for opt in param.opts} | {"--help"}
+        for word in words:
+            assert not word.startswith("-") or word in known, f"ledger-assets {name} {word}"
+        seen += 1
+    assert seen > 5
+
+
+@pytest.mark.parametrize("page", MANUAL)
+def test_every_command_is_complete(page: str) -> None:
+    """Each example can be typed as it stands: the arguments and the required options are there."""
+    for name, *words in commands(page):
+        command = main.commands[name]
+        options = {opt: param for param in command.params if isinstance(param, click.Option) for opt in param.opts}
+        given = {word for word in words if word.startswith("-")}
+        values = sum(opt in options and not options[opt].is_flag for opt in given)
+        arguments = [param for param in command.params if isinstance(param, click.Argument)]
+        if words:  # a command that is only named has none
+            missing = [opt for opt, param in options.items() if param.required and opt not in given]
+            assert not missing, f"ledger-assets {name} {shlex.join(words)}"
+            here = len(words) - len(given) - values
+            least = sum(argument.required for argument in arguments)
+            assert least <= here <= len(arguments), f"ledger-assets {name} {shlex.join(words)}"
+
+
+def test_every_command_is_in_the_readme() -> None:
+    """`demo` and `ui` are those of make."""
+    named = {name for name, *_ in commands("README.md")} | {"demo", "ui"}
+    assert named == set(main.commands)
+
+
+def test_commands_that_take_json_are_named() -> None:
+    (sentence,) = re.findall(r"^(Each command has .*) also take `--json`", text("README.md"), flags=re.MULTILINE)
+    takes_json = {name for name, command in main.commands.items() if "--json" in str([p.opts for p in command.params])}
+    assert set(re.findall(r"`([a-z-]+)`", sentence)) - {"--help"} == takes_json
+
+
+@pytest.mark.parametrize("page", MANUAL)
+def test_every_make_target_exists(page: str) -> None:
+    targets = set(re.findall(r"^([a-z]+):", text("Makefile"), flags=re.MULTILINE))
+    for line in shell_lines(page):
+        if line.startswith("make "):
+            assert set(shlex.split(line, comments=True)[1:]) <= targets, line
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_link_leads_somewhere(page: str) -> None:
+    for target in re.findall(r"\]\(([^)]+)\)", text(page)):
+        if target.startswith("https://"):
+            continue
+        path, _, anchor = target.partition("#")
+        assert ((ROOT / page).parent / path).exists(), target
+        if anchor and not path:
+            headings = re.findall(r"^#+ (.+)$", text(page), flags=re.MULTILINE)
+            assert anchor in {heading.lower().replace(" ", "-") for heading in headings}, target
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_path_of_the_project_exists(page: str) -> None:
+    ours = {path.name for path in ROOT.iterdir() if not path.name.startswith(".")}
+    for line in shell_lines(page):
+        for word in line.split():
+            if word.partition("/")[0] in ours:
+                assert (ROOT / word).exists(), word
+
+
+@pytest.mark.parametrize("page", MANUAL)
+def test_every_environment_variable_is_read(page: str) -> None:
+    assert set(VARIABLE.findall(text(page))) <= set(VARIABLE.findall(text("ledger_assets/settings.py")))
+
+
+def test_every_environment_variable_is_in_the_table() -> None:
+    read = set(re.findall(r'"(LEDGER_[A-Z_]+)"', text("ledger_assets/settings.py")))
+    assert set(re.findall(r"^\| `(LEDGER_[A-Z_]+)`", text("README.md"), flags=re.MULTILINE)) == read
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_table_and_view_exists(page: str, ledger: psycopg.Connection) -> None:
+    schema = r"\b(?:source|acct|staging|ledger|control|audit)\.[a-z_]+\b"
+    code = [*spans(page), *(block.text for block in blocks(page) if block.language == "sql")]
+    for name in {name for part in code for name in re.findall(schema, part)}:
+        assert ledger.execute("SELECT to_regclass(%s)", [name]).fetchone() != (None,), name
+
+
+@pytest.mark.parametrize("page", MANUAL)
+def test_queries_run_and_have_the_columns_that_are_shown(page: str, ledger: psycopg.Connection) -> None:
+    queries = 0
+    for here, following in pairwise([*blocks(page), Block("", "")]):
+        if here.language != "sql" or not here.text.startswith("SELECT"):
+            continue
+        cursor = ledger.execute(here.text)  # type: ignore[call-overload]
+        queries += 1
+        if following.language == "text":
+            shown = following.text.splitlines()[0].split("|")
+            assert [column.name for column in cursor.description or ()] == [name.strip() for name in shown]
+    assert queries
+
+
+def test_the_mapping_loads_the_file(tmp_path: Path, ledger: psycopg.Connection) -> None:
+    file = tmp_path / "receipts.csv"
+    file.write_text(block("README.md", "csv"), encoding="utf-8")
+    mapping = parse_mapping(block("README.md", "toml").encode(), "receipts.toml")
+    result = ingest(ledger, file, period="2024-06", mapping=mapping, currency=None, loaded_by="reader")
+    shown = re.search(r"^receipts\.csv: .*(?= \(load)", text("README.md"), flags=re.MULTILINE)
+    assert shown is not None
+    assert str(result).startswith(shown[0])
+
+
+def first_column(heading: str) -> list[str]:
+    """What stands between backticks in the first column of the tables of a section of the operating manual."""
+    section = text("docs/operating.md").partition(f"### {heading}")[2].partition("\n##")[0]
+    cells = re.findall(r"^\| (.*?`.*?) \|", section, flags=re.MULTILINE)
+    return [name for cell in cells for name in re.findall(r"`([^`]+)`", cell)]
+
+
+def test_every_check_and_exception_reason_exists() -> None:
+    from ledger_assets.definitions import defs  # noqa: PLC0415 (Dagster takes a second to load)
+
+    names = first_column("Exit code 2")
+    checks = {key.name for key in defs.resolve_asset_graph().asset_check_keys}
+    reasons = set(re.findall(r"[A-Z_]{5,}", text("ledger_assets/accounting/posting_exceptions.py")))
+    assert len(names) > 5
+    for name in names:
+        assert name in checks | reasons | {"account_balance_snapshot"}, name
+
+
+@pytest.mark.parametrize("heading", ["Exit code 3", "Exit code 1"])
+def test_every_message_is_one_of_ours(heading: str) -> None:
+    files = [path for folder in ("ledger_assets", "sql") for path in (ROOT / folder).rglob("*.*")]
+    sources = "\n".join(path.read_text(encoding="utf-8") for path in files if path.suffix in {".py", ".sql"})
+    messages = first_column(heading)
+    assert len(messages) > 4
+    for message in messages:
+        for part in re.split(r"\d{4}-\d\d|\.\.\.|combined v1:", message):
+            assert part.strip() in sources, message

@@ -12,7 +12,7 @@ import sys
 from dataclasses import asdict
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
@@ -35,6 +35,18 @@ class Period(click.ParamType[str]):
 
 class Commands(click.Group):
     """Errors that people can act on are one message; everything else keeps its traceback."""
+
+    def main(self, *args: Any, **extra: Any) -> NoReturn:
+        """As click's own, but a mistyped command ends with 1: its 2 would say that a gate failed."""
+        try:
+            code = super().main(*args, **{**extra, "standalone_mode": False})
+        except click.ClickException as error:
+            error.show()
+            code = 1
+        except click.Abort:
+            print_error("interrupted")
+            code = 1
+        sys.exit(code if isinstance(code, int) else 0)
 
     def invoke(self, ctx: click.Context) -> Any:
         from ledger_assets.storage.database import DatabaseError

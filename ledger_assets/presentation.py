@@ -71,7 +71,7 @@ def print_close(result: "CloseResult") -> None:
     }.get(result.outcome, f"[red]{result.period} failed[/]")
     out.print(f"{headline} ({result.seconds:.1f} s)")
     for problem in result.problems:
-        out.print(f"  {escape(problem)}")
+        out.print(f"  {escape(problem)}", soft_wrap=True)
     for gate in result.gates:
         if gate["offending"]:
             print_table(f"{gate['gate']}: first rows", gate["offending"][:5])
@@ -79,4 +79,4 @@ def print_close(result: "CloseResult") -> None:
 
 def print_error(message: str) -> None:
     """What went wrong, on standard error."""
-    err.print(f"[red]error:[/] {escape(message)}", highlight=False)
+    err.print(f"[red]error:[/] {escape(message)}", highlight=False, soft_wrap=True)  # a broken path is no path

@@ -1,0 +1,68 @@
+"""PostgreSQL 15, the oldest that is supported: two months close on it with the very figures of the embedded server."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from ledger_assets.close_result import Outcome
+from ledger_assets.storage.batches import GateFailed
+from ledger_assets.storage.database import connect, create_database, with_database
+from ledger_assets.storage.migrations import migrate
+from ledger_assets_tests import scenario
+from ledger_assets_tests.scenario import FIRST_PERIOD as JANUARY
+from ledger_assets_tests.small_close import facts
+
+pytestmark = pytest.mark.slow
+
+FEBRUARY = "2024-02"
+
+
+@pytest.fixture
+def oldest_url(postgres15: str) -> Iterator[str]:
+    """A migrated database on PostgreSQL 15."""
+    with connect(postgres15, autocommit=True) as connection:
+        assert connection.info.server_version // 10_000 == 15
+        create_database(connection, "months")
+    url = with_database(postgres15, "months")
+    migrate(url)
+    yield url
+    with connect(postgres15, autocommit=True) as connection:
+        connection.execute("DROP DATABASE months WITH (FORCE)")
+
+
+def close_two_months(url: str, folder: Path) -> list[Outcome]:
+    """January with a late load, February after it."""
+    scenario.store_rules(url)
+    outcomes = []
+    for period, seed in ((JANUARY, 1), (JANUARY, 2), (FEBRUARY, 3)):
+        scenario.deliver(url, period, folder=folder, seed=seed)
+        outcomes.append(scenario.close_directly(url, period).outcome)
+    return outcomes
+
+
+def test_two_months_close_with_the_same_figures(oldest_url: str, ledger_url: str, tmp_path: Path):
+    assert close_two_months(oldest_url, tmp_path) == [Outcome.POSTED] * 3
+    assert close_two_months(ledger_url, tmp_path) == [Outcome.POSTED] * 3
+    assert facts(oldest_url) == facts(ledger_url)
+
+
+def test_dagster_closes_a_month(oldest_url: str, tmp_path: Path, ledger_home: Path):
+    scenario.store_rules(oldest_url)
+    scenario.deliver(oldest_url, JANUARY, folder=tmp_path)
+    assert scenario.close(oldest_url, JANUARY).outcome == Outcome.POSTED
+    assert (ledger_home / "reports").is_dir()
+
+
+def test_what_is_changed_by_hand_is_refused_before_the_posting_and_after_it(oldest_url: str, tmp_path: Path):
+    scenario.store_rules(oldest_url)
+    scenario.deliver(oldest_url, JANUARY, folder=tmp_path)
+    batch = scenario.staged(oldest_url, JANUARY)
+    scenario.execute(oldest_url, "UPDATE staging.je_line SET amount = amount * 2")
+    with pytest.raises(GateFailed):
+        scenario.post(oldest_url, batch)
+    assert scenario.close_directly(oldest_url, JANUARY).outcome == Outcome.POSTED
+    for table in ("ledger.je_line", "ledger.je_line_2024_01", "ledger.je_line_2024_01_monthend_a2_w001"):
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            scenario.execute(oldest_url, f"UPDATE {table} SET amount = amount * 2")

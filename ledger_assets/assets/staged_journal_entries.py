@@ -45,7 +45,7 @@ def staged_journal_entries(context: AssetExecutionContext, ledger: LedgerResourc
                 rule_version=rules.rule_set.version,
                 first_period=ledger.the_first_period,
                 performed_by=ledger.actor,
-                run_id=context.run_id,
+                run_id=context.run.run_id,
             )
         except (PreflightFailed, RuleError) as refusal:
             raise preflight_failure(refusal) from refusal

@@ -484,6 +484,19 @@ def test_a_statement_that_is_planned_across_a_posting_sees_all_of_it_or_nothing(
     assert look() == [40, 40]
 
 
+def test_a_prepared_statement_sees_what_was_posted_since_it_was_planned(books: str, alone: Facts):
+    """What it knew of the posted batches when it was planned goes with the plan."""
+    batch = small_close.ready_to_post(books)
+    query = "SELECT count(*) FROM ledger.ledger_entry_line WHERE period = %s"
+    with connect(books, autocommit=True) as reader:
+        reader.execute("SET plan_cache_mode = force_generic_plan")
+        before = [reader.execute(query, [FIRST], prepare=True).fetchone() for _ in range(3)]
+        assert small_close.post(books, batch.batch_id)
+        assert [*before, reader.execute(query, [FIRST], prepare=True).fetchone()] == [(0,)] * 3 + [
+            (len(alone["lines"]),)
+        ]
+
+
 ALL_AT_ONCE: Final[Mapping[psycopg.IsolationLevel, LiteralString]] = {
     # A statement in READ COMMITTED may see the batch a moment before its entries.
     psycopg.IsolationLevel.READ_COMMITTED: "SELECT (SELECT count(*) FROM ledger.ledger_entry_header), "

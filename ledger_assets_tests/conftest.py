@@ -21,7 +21,7 @@ import pytest
 from filelock import FileLock
 from psycopg import sql
 
-from ledger_assets.storage.database import connect, create_database, with_database
+from ledger_assets.storage.database import connect, create_database, database_name, with_database
 from ledger_assets.storage.server import EmbeddedServer
 
 _RUN_HOME = "LEDGER_TESTS_HOME"  # how the workers learn of the directory that the controller made
@@ -112,10 +112,8 @@ def template_database(run_home: Path, test_server_url: str) -> str:
 @pytest.fixture
 def ledger_url(test_server_url: str, template_database: str) -> Iterator[str]:
     """The URL of a migrated database of this test's own."""
-    name = f"ledger_test_{secrets.token_hex(6)}"
-    _clone_database(test_server_url, template_database, name)
-    yield with_database(test_server_url, name)
-    _drop_database(test_server_url, name)
+    with _cloned(test_server_url, template_database) as url:
+        yield url
 
 
 @pytest.fixture
@@ -132,23 +130,39 @@ def staged_database(
     """The name of a database in which the scenario's first month lies staged. Nobody may stay connected to it."""
     from ledger_assets_tests import scenario  # noqa: PLC0415 (it imports Dagster, which the other tests do without)
 
-    name = f"staged_{secrets.token_hex(6)}"
-    url = with_database(test_server_url, name)
-    _clone_database(test_server_url, template_database, name)
-    scenario.store_rules(url)
-    scenario.deliver(url, scenario.FIRST_PERIOD, folder=tmp_path_factory.mktemp("delivery"))
-    scenario.staged(url, scenario.FIRST_PERIOD)
-    yield name
-    _drop_database(test_server_url, name)
+    with _cloned(test_server_url, template_database) as url:
+        scenario.store_rules(url)
+        scenario.deliver(url, scenario.FIRST_PERIOD, folder=tmp_path_factory.mktemp("delivery"))
+        scenario.staged(url, scenario.FIRST_PERIOD)
+        yield database_name(url)
 
 
 @pytest.fixture
 def staged_url(test_server_url: str, staged_database: str) -> Iterator[str]:
     """The URL of such a database of this test's own."""
-    name = f"ledger_test_{secrets.token_hex(6)}"
-    _clone_database(test_server_url, staged_database, name)
-    yield with_database(test_server_url, name)
-    _drop_database(test_server_url, name)
+    with _cloned(test_server_url, staged_database) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def closed_database(
+    test_server_url: str, staged_database: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[str]:
+    """The name of a database in which the scenario's first two months are closed. Nobody may stay connected to it."""
+    from ledger_assets_tests import scenario  # noqa: PLC0415 (likewise)
+
+    with _cloned(test_server_url, staged_database) as url:
+        scenario.close_directly(url, scenario.FIRST_PERIOD)
+        scenario.deliver(url, scenario.SECOND_PERIOD, folder=tmp_path_factory.mktemp("delivery"))
+        scenario.close_directly(url, scenario.SECOND_PERIOD)
+        yield database_name(url)
+
+
+@pytest.fixture
+def closed_url(test_server_url: str, closed_database: str) -> Iterator[str]:
+    """The URL of such a database of this test's own."""
+    with _cloned(test_server_url, closed_database) as url:
+        yield url
 
 
 @pytest.fixture
@@ -192,6 +206,17 @@ def _named_account() -> int:
 
 def _template_name(run_home: Path) -> str:
     return f"template_of_{run_home.name.removeprefix(_PREFIX).replace('-', '_')}"
+
+
+@contextlib.contextmanager
+def _cloned(server_url: str, template: str) -> Iterator[str]:
+    """The URL of a database that begins as the template is, until it is dropped."""
+    name = f"ledger_test_{secrets.token_hex(6)}"
+    _clone_database(server_url, template, name)
+    try:
+        yield with_database(server_url, name)
+    finally:
+        _drop_database(server_url, name)
 
 
 def _clone_database(url: str, template: str, name: str) -> None:

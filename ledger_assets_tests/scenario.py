@@ -14,6 +14,7 @@ from typing import Any, Final
 
 import psycopg
 from dagster import AssetSelection, DagsterInstance, ExecuteInProcessResult, materialize
+from dagster._core.storage.tags import PARTITION_NAME_TAG
 from psycopg.rows import dict_row
 
 from ledger_assets import closing
@@ -36,6 +37,7 @@ from ledger_assets.storage.staging import stage
 from ledger_assets.storage.validation import validate
 
 FIRST_PERIOD: Final = "2024-01"
+SECOND_PERIOD: Final = "2024-02"
 ACTOR: Final = "tester"
 
 ROWS: Final = 60
@@ -159,7 +161,7 @@ def materialized(ledger_url: str, period: str, selection: AssetSelection) -> Exe
         return materialize(
             [*(defs.assets or ()), *(defs.asset_checks or ())],
             selection=selection,
-            partition_key=period,
+            tags={PARTITION_NAME_TAG: period},  # partition_key= is refused where only checks are selected
             instance=instance,
             resources=_resources(ledger_url, first_period=FIRST_PERIOD, rule_set="combined"),
             run_config=_QUIET,

@@ -112,7 +112,7 @@ def template_database(run_home: Path, test_server_url: str) -> str:
 @pytest.fixture
 def ledger_url(test_server_url: str, template_database: str) -> Iterator[str]:
     """The URL of a migrated database of this test's own."""
-    with _cloned(test_server_url, template_database) as url:
+    with cloned(test_server_url, template_database) as url:
         yield url
 
 
@@ -130,7 +130,7 @@ def staged_database(
     """The name of a database in which the scenario's first month lies staged. Nobody may stay connected to it."""
     from ledger_assets_tests import scenario  # noqa: PLC0415 (it imports Dagster, which the other tests do without)
 
-    with _cloned(test_server_url, template_database) as url:
+    with cloned(test_server_url, template_database) as url:
         scenario.store_rules(url)
         scenario.deliver(url, scenario.FIRST_PERIOD, folder=tmp_path_factory.mktemp("delivery"))
         scenario.staged(url, scenario.FIRST_PERIOD)
@@ -140,7 +140,7 @@ def staged_database(
 @pytest.fixture
 def staged_url(test_server_url: str, staged_database: str) -> Iterator[str]:
     """The URL of such a database of this test's own."""
-    with _cloned(test_server_url, staged_database) as url:
+    with cloned(test_server_url, staged_database) as url:
         yield url
 
 
@@ -151,7 +151,7 @@ def closed_database(
     """The name of a database in which the scenario's first two months are closed. Nobody may stay connected to it."""
     from ledger_assets_tests import scenario  # noqa: PLC0415 (likewise)
 
-    with _cloned(test_server_url, staged_database) as url:
+    with cloned(test_server_url, staged_database) as url:
         scenario.close_directly(url, scenario.FIRST_PERIOD)
         scenario.deliver(url, scenario.SECOND_PERIOD, folder=tmp_path_factory.mktemp("delivery"))
         scenario.close_directly(url, scenario.SECOND_PERIOD)
@@ -161,7 +161,7 @@ def closed_database(
 @pytest.fixture
 def closed_url(test_server_url: str, closed_database: str) -> Iterator[str]:
     """The URL of such a database of this test's own."""
-    with _cloned(test_server_url, closed_database) as url:
+    with cloned(test_server_url, closed_database) as url:
         yield url
 
 
@@ -209,7 +209,7 @@ def _template_name(run_home: Path) -> str:
 
 
 @contextlib.contextmanager
-def _cloned(server_url: str, template: str) -> Iterator[str]:
+def cloned(server_url: str, template: str) -> Iterator[str]:
     """The URL of a database that begins as the template is, until it is dropped."""
     name = f"ledger_test_{secrets.token_hex(6)}"
     _clone_database(server_url, template, name)

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from dagster import AssetCheckEvaluation, ExecuteInProcessResult, TableMetadataValue
+from dagster import AssetCheckEvaluation, AssetMaterialization, ExecuteInProcessResult, TableMetadataValue
 
 
 def evaluated(run: ExecuteInProcessResult) -> dict[str, AssetCheckEvaluation]:
@@ -29,6 +29,12 @@ def materializations(run: ExecuteInProcessResult) -> list[str]:
         for event in run.all_events
         if event.is_step_materialization and event.asset_key is not None
     )
+
+
+def materialization(run: ExecuteInProcessResult, asset: str) -> AssetMaterialization:
+    """What the run says of an asset that it materialized."""
+    (event,) = run.asset_materializations_for_node(asset)
+    return event
 
 
 def failure_of(run: ExecuteInProcessResult, step: str) -> Any:

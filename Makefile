@@ -5,6 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 WORKERS ?= 2
+PORT ?= 3000
 
 # The first interpreter that is new enough; a name that exists may still lead nowhere, so each is asked.
 PYTHON ?= $(shell for name in python3 python3.13 python3.12 python3.11; do \
@@ -15,7 +16,7 @@ PYTHON ?= $(shell for name in python3 python3.13 python3.12 python3.11; do \
 help:
 	@echo "make install   the environment, in $(VENV), with the pinned dependencies and the command ledger-assets"
 	@echo "make demo      set up, generate months of which one is faulty, close them through Dagster"
-	@echo "make ui        open Dagster's UI on what the demo made"
+	@echo "make ui        open Dagster's UI on what the demo made (PORT=3001 for another port)"
 	@echo "make test      all tests, each against a real PostgreSQL"
 	@echo "make lint types   ruff and mypy"
 	@echo "make down      stop the embedded server; its data stays"
@@ -35,7 +36,7 @@ demo: install
 	@$(BIN)/ledger-assets demo
 
 ui: install
-	@$(BIN)/ledger-assets ui
+	@$(BIN)/ledger-assets ui --port $(PORT)
 
 test: install
 	@$(BIN)/pytest -n $(WORKERS)

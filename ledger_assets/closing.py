@@ -9,7 +9,7 @@ from typing import Any
 from dagster import DagsterInstance, ExecuteInProcessResult
 from dagster._core.errors import DagsterUnknownPartitionError
 
-from ledger_assets.assets.staged_journal_entries import PREFLIGHT
+from ledger_assets.assets.preflight import PREFLIGHT
 from ledger_assets.close_result import CloseResult, Outcome
 from ledger_assets.definitions import defs
 from ledger_assets.settings import Settings

@@ -82,6 +82,9 @@ def _refuse_real_books(settings: Settings) -> None:
 
 
 def _deliver(settings: Settings, period: str, defects: tuple[str, ...]) -> None:
+    with connect(ledger_url(settings)) as connection:
+        if any(load["posted_in"] != "withdrawn" for load in rows(connection, "source/loads_of_period", period=period)):
+            return  # delivered before, perhaps corrected since
     file = settings.home / "demo" / f"demo-{period}.csv"
     file.parent.mkdir(parents=True, exist_ok=True)
     write(generate(period, ROWS, SEED, defects), file, defects)
@@ -181,7 +184,8 @@ def _show(settings: Settings, periods: list[str]) -> None:
         print_table("months", rows(connection, "control/months"))
         last = rows(connection, "snapshot/last_closed_period")[0]["period"]
         print_table(f"trial balance {last}", rows(connection, "snapshot/trial_balance", period=last))
-    faulty = periods[FAULTY_MONTH - 1]
     click.echo(f"close report:  {report_path(settings.home, last)}")
-    click.echo(f"{faulty} stopped at its gate; the months after it wait. Why:  ledger-assets status {faulty}")
+    if last < periods[FAULTY_MONTH - 1]:
+        faulty, command = periods[FAULTY_MONTH - 1], os.path.relpath(Path(sys.executable).parent / "ledger-assets")
+        click.echo(f"{faulty} stopped at its gate; the months after it wait. Why:  {command} status {faulty}")
     click.echo("the same in Dagster's UI:  make ui")

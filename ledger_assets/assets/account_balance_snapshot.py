@@ -3,7 +3,7 @@
 from dagster import AssetExecutionContext, Failure, MaterializeResult, asset
 
 from ledger_assets.accounting.errors import LedgerError
-from ledger_assets.assets.staged_journal_entries import preflight_failure
+from ledger_assets.assets.preflight import preflight_failure
 from ledger_assets.metadata import bars, table
 from ledger_assets.periods import MONTHS
 from ledger_assets.resources import LedgerResource

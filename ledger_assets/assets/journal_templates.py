@@ -1,11 +1,13 @@
 """The accounting rules: from versioned files into the acct tables, with their approvals (B2)."""
 
-from dagster import AssetExecutionContext, MaterializeResult, asset
+from dagster import AssetExecutionContext, DataVersion, MaterializeResult, asset
 
+from ledger_assets.accounting.errors import RuleError
+from ledger_assets.assets.preflight import preflight_failure
 from ledger_assets.metadata import table
 from ledger_assets.resources import LedgerResource
 from ledger_assets.storage.reading import rows
-from ledger_assets.storage.rules import store_directory
+from ledger_assets.storage.rules import in_use, store_directory
 
 
 @asset(
@@ -19,13 +21,18 @@ def journal_templates(context: AssetExecutionContext, ledger: LedgerResource) ->
     package, or of `$LEDGER_RULES`.
     """
     with ledger.connect() as connection:
-        for news in store_directory(connection, ledger.settings.rules):
-            context.log.info("%s", news)
+        try:
+            for news in store_directory(connection, ledger.settings.rules):
+                context.log.info("%s", news)
+            content = in_use(connection, ledger.the_rule_set).rule_set.content_hash()
+        except RuleError as refusal:
+            raise preflight_failure(refusal) from refusal
         return MaterializeResult(
+            data_version=DataVersion(content),  # storing the same rules again makes nothing downstream out of date
             metadata={
                 "in_use": ledger.the_rule_set,
                 "rule_sets": table(rows(connection, "acct/rule_sets")),
                 "templates": table(rows(connection, "acct/template_overview")),
                 "chart_of_accounts": table(rows(connection, "acct/chart_overview")),
-            }
+            },
         )

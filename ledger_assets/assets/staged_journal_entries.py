@@ -4,9 +4,10 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from dagster import AssetExecutionContext, Failure, MaterializeResult, asset
+from dagster import AssetExecutionContext, MaterializeResult, asset
 
-from ledger_assets.accounting.errors import LedgerError, RuleError
+from ledger_assets.accounting.errors import RuleError
+from ledger_assets.assets.preflight import preflight_failure
 from ledger_assets.metadata import table
 from ledger_assets.periods import MONTHS
 from ledger_assets.resources import LedgerResource
@@ -14,9 +15,6 @@ from ledger_assets.storage.batches import Batch, PreflightFailed, open_batch
 from ledger_assets.storage.reading import rows
 from ledger_assets.storage.rules import StoredRules, usable
 from ledger_assets.storage.staging import Staged, stage
-
-PREFLIGHT = "preflight"
-"""Metadata key of a failure that came before anything was started."""
 
 
 @asset(
@@ -62,11 +60,6 @@ def staged_journal_entries(context: AssetExecutionContext, ledger: LedgerResourc
         ),
     )
     return MaterializeResult(metadata=_metadata(ledger, batch, rules, staged, time.perf_counter() - started))
-
-
-def preflight_failure(refusal: LedgerError) -> Failure:
-    """A failure that says what to do, is not retried, and can be told from every other one by its metadata."""
-    return Failure(str(refusal), metadata={PREFLIGHT: type(refusal).__name__, "fix": refusal.fix}, allow_retries=False)
 
 
 def _metadata(

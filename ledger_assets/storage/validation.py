@@ -60,6 +60,8 @@ def _offending(connection: psycopg.Connection, batch: Batch, verdict: Verdict) -
     if verdict.passed:
         return []
     parameters = {"batch_id": batch.batch_id, "period": batch.period, "limit": OFFENDING_ROWS_SHOWN}
+    # Nobody has counted these tables yet, and what PostgreSQL guesses then makes it loop over rows by the million.
+    connection.execute("SET LOCAL enable_nestloop = off")
     with connection.cursor(row_factory=dict_row) as cursor:
         rows = cursor.execute(statement(f"staging/offending_{verdict.gate}"), parameters).fetchall()
     return [{column: "" if value is None else str(value) for column, value in row.items()} for row in rows]

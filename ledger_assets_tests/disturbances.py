@@ -1,33 +1,26 @@
-"""A small close, step by step as the assets take them, and what the books say afterwards.
+"""The means to disturb a close of the scenario's month, and to see what became of the books.
 
-Here: deliver a file, close a month over several workers, read everything that a reader of the ledger can see; a copy
-of a database, and the means to stop somebody in the middle. Not here: ways to be wrong, and what must not happen then.
+Here: a copy of a database, a lock that stops somebody at a chosen place, a wait until he has come there; everything
+that a reader of the ledger can see, to compare with the books of a close that nobody disturbed. Not here: who is
+disturbed, and what must not happen then.
 """
 
 import contextlib
 import secrets
 import time
 from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
 from typing import Any, Final, LiteralString
 
 import psycopg
 from psycopg import sql
 
-from ledger_assets.accounting.generation import generate, write
-from ledger_assets.accounting.rule_files import load_approvals, load_rule_set
-from ledger_assets.accounting.source_mapping import SourceMapping
-from ledger_assets.storage.batches import Batch, latest_batch, open_batch, post_batch, take_snapshot
+from ledger_assets.close_result import Outcome
+from ledger_assets.storage.batches import Batch, take_snapshot
 from ledger_assets.storage.database import connect, with_database
-from ledger_assets.storage.rules import approve, store, usable
-from ledger_assets.storage.source_loads import LoadResult, ingest
 from ledger_assets.storage.staging import stage
-from ledger_assets.storage.validation import validate
+from ledger_assets_tests import scenario
 from ledger_assets_tests.conftest import _clone_database, _drop_database
-
-RULES: Final = "combined"
-FIRST: Final = "2024-01"
-ROWS_PER_WORKER: Final = 8
+from ledger_assets_tests.scenario import ACTOR, FIRST_PERIOD
 
 Facts = Mapping[str, list[tuple[Any, ...]]]
 
@@ -56,90 +49,38 @@ _CLOSED: Final[Mapping[str, LiteralString]] = {
 }
 
 
-def store_rules(url: str) -> None:
-    """The shipped rules, approved."""
-    with connect(url) as connection:
-        store(connection, load_rule_set(RULES))
-        for approval in load_approvals():
-            if approval.rule_set == RULES:
-                version, content = approval.version, approval.sha256
-                approve(connection, RULES, version, approved_by=approval.approved_by, content_hash=content)
+def close(url: str) -> bool:
+    """Close the month without Dagster; whether there was something to post. Raises what a step raises."""
+    closed = scenario.close_directly(url, FIRST_PERIOD)
+    assert closed.outcome in {Outcome.POSTED, Outcome.NOTHING_NEW}, closed
+    return closed.outcome == Outcome.POSTED
 
 
-def month_file(folder: Path, period: str, rows: int = 20, seed: int = 1, defects: tuple[str, ...] = ()) -> Path:
-    """A generated file of the month."""
-    path = folder / f"{period}-{rows}-{seed}{''.join(f'-{defect}' for defect in defects)}.csv"
-    write(generate(period, rows, seed, defects), path, defects)
-    return path
-
-
-def deliver(url: str, path: Path, period: str) -> LoadResult:
-    """Load a file into the source."""
-    with connect(url) as connection:
-        return ingest(connection, path, period=period, mapping=SourceMapping(), currency="IDR", loaded_by="tester")
-
-
-def open_month(url: str, period: str, *, rows_per_worker: int = ROWS_PER_WORKER) -> Batch | None:
-    """The first step of the close: a planned batch, None when everything is posted."""
-    with connect(url) as connection:
-        rules = usable(connection, RULES).rule_set
-        return open_batch(
-            connection, period=period, kind="MONTHEND", rule_set=rules.name, rule_version=rules.version,
-            rows_per_worker=rows_per_worker, first_period=FIRST, performed_by="tester", run_id=None,
-        )  # fmt: skip
-
-
-def stage_month(url: str, period: str, *, rows_per_worker: int = ROWS_PER_WORKER) -> Batch | None:
-    """Open and stage; None when everything is posted."""
-    batch = open_month(url, period, rows_per_worker=rows_per_worker)
-    if batch is not None:
-        stage_opened(url, batch)
+def opened(url: str) -> Batch:
+    """The month's batch, planned."""
+    batch, _ = scenario.opened(url, FIRST_PERIOD)
+    assert batch is not None
     return batch
 
 
 def stage_opened(url: str, batch: Batch) -> None:
     """Write all workers of a planned batch."""
     with connect(url) as connection:
-        rules = usable(connection, RULES).compiled()
-    stage(url, batch, rules, performed_by="tester")
+        rules = scenario.rules.usable(connection, batch.rule_set).compiled()
+    stage(url, batch, rules, performed_by=ACTOR)
 
 
-def gates_pass(url: str, batch: Batch) -> bool:
-    """Run the gates on a staged batch."""
-    return all(gate.verdict.passed for gate in validate(url, batch, performed_by="tester"))
-
-
-def ready_to_post(url: str, period: str = FIRST) -> Batch:
+def ready_to_post(url: str, period: str = FIRST_PERIOD) -> Batch:
     """A month staged and through its gates."""
-    batch = stage_month(url, period)
-    assert batch is not None
-    assert gates_pass(url, batch)
+    batch = scenario.staged(url, period)
+    assert scenario.failing_gates(url, batch) == {}
     return batch
 
 
-def post(url: str, batch_id: str) -> bool:
-    """The commit."""
+def take_balances(url: str, period: str = FIRST_PERIOD) -> None:
+    """The last step, which closes the month."""
     with connect(url) as connection:
-        return post_batch(connection, batch_id, first_period=FIRST, performed_by="tester")
-
-
-def snapshot(url: str, period: str) -> None:
-    """The balances, which close the month."""
-    with connect(url) as connection:
-        take_snapshot(connection, period, first_period=FIRST, performed_by="tester")
-
-
-def close(url: str, period: str = FIRST) -> bool:
-    """All steps of a close in a row; False when there was nothing to post. Raises what a step raises."""
-    batch = stage_month(url, period)
-    if batch is not None:
-        assert gates_pass(url, batch), f"the gates of {batch.batch_id} do not pass"
-    with connect(url) as connection:
-        latest = latest_batch(connection, period)
-    assert latest is not None
-    posted = post(url, latest.batch_id)
-    snapshot(url, period)
-    return posted
+        take_snapshot(connection, period, first_period=FIRST_PERIOD, performed_by=ACTOR)
 
 
 def posted_facts(url: str) -> Facts:
@@ -155,15 +96,6 @@ def closed_facts(url: str) -> Facts:
 def facts(url: str) -> Facts:
     """Both."""
     return _facts(url, {**_POSTED, **_CLOSED})
-
-
-def staged_leaves(connection: psycopg.Connection) -> list[str]:
-    """The tables in `staging` besides the two parents."""
-    found = connection.execute(
-        "SELECT relname FROM pg_class WHERE relnamespace = 'staging'::regnamespace AND relkind = 'r' "
-        "AND relname NOT IN ('je_header', 'je_line') ORDER BY 1"
-    ).fetchall()
-    return [name for (name,) in found]
 
 
 @contextlib.contextmanager

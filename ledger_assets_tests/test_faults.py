@@ -29,9 +29,10 @@ from psycopg import sql
 from ledger_assets.storage.database import connect, create_database, database_name, with_database
 from ledger_assets.storage.migrations import migrate
 from ledger_assets.storage.server import EmbeddedServer
-from ledger_assets_tests import small_close
+from ledger_assets_tests import disturbances, scenario
 from ledger_assets_tests.conftest import make_home
-from ledger_assets_tests.small_close import FIRST, Facts, cloned, held, waiting_backend
+from ledger_assets_tests.disturbances import Facts, cloned, held, ready_to_post, waiting_backend
+from ledger_assets_tests.scenario import FIRST_PERIOD
 
 pytestmark = pytest.mark.slow
 
@@ -63,7 +64,7 @@ class Undisturbed(NamedTuple):
 
     def assert_all_or_nothing(self, url: str, where: object) -> None:
         """What a reader sees now: nothing, the whole posting, or the whole posting with the balances."""
-        posted, closed = small_close.posted_facts(url), small_close.closed_facts(url)
+        posted, closed = disturbances.posted_facts(url), disturbances.closed_facts(url)
         nothing_posted: Facts = {name: [] for name in self.posted}
         nothing_closed: Facts = {name: [] for name in self.closed}
         assert posted in (nothing_posted, self.posted), f"half posted: {where}"
@@ -73,27 +74,26 @@ class Undisturbed(NamedTuple):
     def assert_nothing(self, url: str, where: object) -> None:
         """What a reader sees now: nothing."""
         self.assert_all_or_nothing(url, where)
-        assert not any(small_close.posted_facts(url).values()), f"posted: {where}"
+        assert not any(disturbances.posted_facts(url).values()), f"posted: {where}"
 
     def assert_reached(self, url: str, where: object) -> None:
         """The books are these, posted once, and nothing lies about."""
-        assert small_close.posted_facts(url) == self.posted, where
-        assert small_close.closed_facts(url) == self.closed, where
-        with connect(url) as connection:
-            assert small_close.staged_leaves(connection) == [], where
+        assert disturbances.posted_facts(url) == self.posted, where
+        assert disturbances.closed_facts(url) == self.closed, where
+        assert scenario.staged_tables(url) == [], where
 
 
 @pytest.fixture(scope="module")
 def delivery(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A month of twenty transactions, which three workers journal."""
-    return small_close.month_file(tmp_path_factory.mktemp("delivery"), FIRST)
+    """A month that three workers journal."""
+    return scenario.generated(tmp_path_factory.mktemp("delivery"), FIRST_PERIOD)
 
 
 @pytest.fixture(scope="module")
 def empty_books(test_server_url: str, template_database: str) -> Iterator[str]:
     """The name of a database that has the rules and nothing else."""
     with cloned(test_server_url, template_database) as url:
-        small_close.store_rules(url)
+        scenario.store_rules(url)
         yield database_name(url)
 
 
@@ -101,7 +101,7 @@ def empty_books(test_server_url: str, template_database: str) -> Iterator[str]:
 def loaded_books(test_server_url: str, empty_books: str, delivery: Path) -> Iterator[str]:
     """The name of a database in which the month is loaded."""
     with cloned(test_server_url, empty_books) as url:
-        small_close.deliver(url, delivery, FIRST)
+        scenario.load(url, delivery, FIRST_PERIOD)
         yield database_name(url)
 
 
@@ -110,13 +110,15 @@ def undisturbed(test_server_url: str, empty_books: str, delivery: Path) -> Undis
     """The run itself, by the client that can be killed."""
     with cloned(test_server_url, empty_books) as url, pytest.MonkeyPatch.context() as patch:
         patch.setattr(psycopg, "connect", doomed(None))
-        small_close.deliver(url, delivery, FIRST)
+        scenario.load(url, delivery, FIRST_PERIOD)
         ingesting = DoomedConnection.seen
         patch.setattr(psycopg, "connect", doomed(None))
-        small_close.close(url)
+        disturbances.close(url)
         closing = DoomedConnection.seen
         patch.undo()
-        return Undisturbed(small_close.posted_facts(url), small_close.closed_facts(url), loads(url), ingesting, closing)
+        return Undisturbed(
+            disturbances.posted_facts(url), disturbances.closed_facts(url), loads(url), ingesting, closing
+        )
 
 
 # A client that kills itself
@@ -234,9 +236,9 @@ def test_a_client_killed_while_it_ingests(
 ):
     for doom in list(Doom.all_of(undisturbed.ingesting))[share::2]:
         with cloned(test_server_url, empty_books) as url:
-            kill(doom, small_close.deliver, url, delivery, FIRST)
+            kill(doom, scenario.load, url, delivery, FIRST_PERIOD)
             assert loads(url) in ([], undisturbed.loads), doom
-            small_close.deliver(url, delivery, FIRST)
+            scenario.load(url, delivery, FIRST_PERIOD)
             assert loads(url) == undisturbed.loads, doom
 
 
@@ -244,9 +246,9 @@ def test_a_client_killed_while_it_ingests(
 def test_a_client_killed_while_it_closes(test_server_url: str, loaded_books: str, undisturbed: Undisturbed, share: int):
     for doom in list(Doom.all_of(undisturbed.closing))[share::6]:
         with cloned(test_server_url, loaded_books) as url:
-            kill(doom, small_close.close, url)
+            kill(doom, disturbances.close, url)
             undisturbed.assert_all_or_nothing(url, doom)
-            small_close.close(url)
+            disturbances.close(url)
             undisturbed.assert_reached(url, doom)
 
 
@@ -288,14 +290,14 @@ def test_a_backend_terminated_in_the_middle_of_posting(
     test_server_url: str, loaded_books: str, undisturbed: Undisturbed, stop: str
 ):
     with cloned(test_server_url, loaded_books) as url, ThreadPoolExecutor(1) as pool:
-        batch = small_close.ready_to_post(url)
+        batch = ready_to_post(url)
         with held(url, STOPS[stop]):
-            posting = pool.submit(small_close.post, url, batch.batch_id)
+            posting = pool.submit(scenario.post, url, batch)
             terminate(url, waiting_backend(url))
             with pytest.raises(psycopg.OperationalError):
                 posting.result()
             undisturbed.assert_nothing(url, stop)
-        small_close.close(url)
+        disturbances.close(url)
         undisturbed.assert_reached(url, stop)
 
 
@@ -304,15 +306,15 @@ def test_a_client_killed_in_the_middle_of_posting(
     test_server_url: str, loaded_books: str, undisturbed: Undisturbed, stop: str
 ):
     with cloned(test_server_url, loaded_books) as url:
-        batch = small_close.ready_to_post(url)
+        batch = ready_to_post(url)
         with held(url, STOPS[stop]) as let_go:
-            client = process(small_close.post, url, batch.batch_id)
+            client = process(scenario.post, url, batch)
             waiting_backend(url)
             client.kill()
             client.join()
             undisturbed.assert_nothing(url, stop)
             let_go()  # the backend goes on, and finds nobody to answer to
-            small_close.close(url)
+            disturbances.close(url)
         undisturbed.assert_reached(url, stop)
 
 
@@ -323,16 +325,15 @@ def test_a_backend_terminated_while_it_stages(
     """In a worker's transaction; before one starts; and where nothing is written yet."""
     lock = sql.SQL("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE").format(sql.Identifier(*written.split(".")))
     with cloned(test_server_url, loaded_books) as url, ThreadPoolExecutor(1) as pool:
-        batch = small_close.open_month(url, FIRST)
-        assert batch is not None
+        batch = disturbances.opened(url)
         with held(url, lock) as let_go:
-            staging = pool.submit(small_close.stage_opened, url, batch)
+            staging = pool.submit(disturbances.stage_opened, url, batch)
             terminate(url, waiting_backend(url))
             let_go()
             with pytest.raises(psycopg.OperationalError):
                 staging.result()
         undisturbed.assert_nothing(url, written)
-        small_close.close(url)
+        disturbances.close(url)
         undisturbed.assert_reached(url, written)
 
 
@@ -349,8 +350,8 @@ def own_server(delivery: Path) -> Iterator[EmbeddedServer]:
             create_database(connection, "loaded")
         books = with_database(url, "loaded")
         migrate(books)
-        small_close.store_rules(books)
-        small_close.deliver(books, delivery, FIRST)
+        scenario.store_rules(books)
+        scenario.load(books, delivery, FIRST_PERIOD)
         yield server
     finally:
         server.stop()
@@ -380,17 +381,16 @@ def test_the_server_crashes_while_a_month_is_staged(
     own_server: EmbeddedServer, undisturbed: Undisturbed, crash: Callable[[EmbeddedServer], None]
 ):
     with cloned(own_server.ensure_running(), "loaded") as url, ThreadPoolExecutor(1) as pool:
-        batch = small_close.open_month(url, FIRST)
-        assert batch is not None
+        batch = disturbances.opened(url)
         with held(url, "LOCK TABLE control.batch_checkpoint IN SHARE MODE"):
-            staging = pool.submit(small_close.stage_opened, url, batch)
+            staging = pool.submit(disturbances.stage_opened, url, batch)
             waiting_backend(url)
             crash(own_server)
         own_server.ensure_running()
         with pytest.raises(psycopg.OperationalError):
             staging.result()
         undisturbed.assert_nothing(url, crash)
-        small_close.close(url)
+        disturbances.close(url)
         undisturbed.assert_reached(url, crash)
 
 
@@ -401,17 +401,17 @@ def test_the_server_crashes_while_a_month_is_posted(
 ):
     """What was staged before the crash is there after it, and can be posted as it is."""
     with cloned(own_server.ensure_running(), "loaded") as url, ThreadPoolExecutor(1) as pool:
-        batch = small_close.ready_to_post(url)
+        batch = ready_to_post(url)
         with held(url, STOPS[stop]):
-            posting = pool.submit(small_close.post, url, batch.batch_id)
+            posting = pool.submit(scenario.post, url, batch)
             waiting_backend(url)
             crash(own_server)
             with pytest.raises(psycopg.OperationalError):
                 posting.result()
         own_server.ensure_running()
         undisturbed.assert_nothing(url, crash)
-        assert small_close.post(url, batch.batch_id)
-        small_close.snapshot(url, FIRST)
+        assert scenario.post(url, batch)
+        disturbances.take_balances(url)
         undisturbed.assert_reached(url, crash)
 
 
@@ -420,10 +420,10 @@ def test_what_was_posted_before_a_crash_is_posted_after_it(
     own_server: EmbeddedServer, undisturbed: Undisturbed, crash: Callable[[EmbeddedServer], None]
 ):
     with cloned(own_server.ensure_running(), "loaded") as url:
-        batch = small_close.ready_to_post(url)
-        assert small_close.post(url, batch.batch_id)
+        batch = ready_to_post(url)
+        assert scenario.post(url, batch)
         crash(own_server)
         own_server.ensure_running()
-        assert small_close.posted_facts(url) == undisturbed.posted
-        assert not small_close.close(url)
+        assert disturbances.posted_facts(url) == undisturbed.posted
+        assert not disturbances.close(url)
         undisturbed.assert_reached(url, crash)

@@ -12,7 +12,7 @@ from ledger_assets.storage.database import connect, create_database, with_databa
 from ledger_assets.storage.migrations import migrate
 from ledger_assets_tests import scenario
 from ledger_assets_tests.scenario import FIRST_PERIOD as JANUARY
-from ledger_assets_tests.small_close import facts
+from ledger_assets_tests.disturbances import facts
 
 pytestmark = pytest.mark.slow
 

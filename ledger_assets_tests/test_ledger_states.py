@@ -1,0 +1,400 @@
+"""Three months of books that anybody may work on in any order: whatever is done, the ledger stays in order.
+
+Hypothesis chooses what is done; every refusal of the product is a fine answer. After each step the ledger is read with
+queries of its own, and everything that was ever posted has to be there, unchanged and adding up.
+"""
+
+import contextlib
+import hashlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import psycopg
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    Bundle,
+    RuleBasedStateMachine,
+    invariant,
+    rule,
+    run_state_machine_as_test,
+)
+
+from ledger_assets.accounting.source_errors import LoadRefusedError
+from ledger_assets.close_result import Outcome
+from ledger_assets.storage.batches import (
+    BatchStateError,
+    GateFailed,
+    PreflightFailed,
+    drop_staged,
+    latest_batch,
+    set_state,
+    take_snapshot,
+)
+from ledger_assets.storage.database import connect, database_name
+from ledger_assets.storage.source_loads import acknowledge_rejections, withdraw
+from ledger_assets.storage.staging import stage
+from ledger_assets_tests import scenario
+from ledger_assets_tests.disturbances import cloned
+
+pytestmark = pytest.mark.slow
+
+MONTHS: Final = ("2024-01", "2024-02", "2024-03")
+REFUSALS: Final = (PreflightFailed, BatchStateError, GateFailed)
+
+CLOSED: Final = {Outcome.POSTED, Outcome.NOTHING_NEW}
+
+periods = st.sampled_from(MONTHS)
+DEFECTS: Final = ("duplicate_id", "negative_amount", "wrong_month", "missing_policy", "unknown_product", "unknown_type")
+
+STAGED_TAMPERINGS: Final = (
+    "UPDATE {lines} SET amount = amount + sign(amount)::bigint WHERE line_number = 1",
+    "UPDATE {lines} SET amount = -amount",
+    "UPDATE staging.je_line SET line_number = line_number + 50 WHERE period = '{period}'",
+    "DELETE FROM {lines} WHERE je_number = (SELECT min(je_number) FROM {lines})",
+    "TRUNCATE {headers}",
+    "UPDATE {headers} SET source_id = source_id || '-FORGED'",
+    "UPDATE {headers} SET total_amount = total_amount + 1",
+    "INSERT INTO {lines} SELECT amount, je_number, line_number + 50, account_id, period FROM {lines}",
+)
+POSTED_TAMPERINGS: Final = (
+    "UPDATE ledger.je_line SET amount = amount + 1 WHERE period = '{period}'",
+    "DELETE FROM ledger.je_header WHERE period = '{period}'",
+    "UPDATE {lines} SET amount = amount + 1",
+    "TRUNCATE {headers}",
+    "TRUNCATE ledger.je_line",
+    "UPDATE source.txn_source SET policy_id = 'POL-FORGED' WHERE load_id = {load_id}",
+    "DELETE FROM source.txn_source WHERE load_id = {load_id}",
+)
+
+
+class Books(RuleBasedStateMachine):
+    """A database of its own, and what the test has to remember of it."""
+
+    deliveries = Bundle("deliveries")
+
+    def __init__(self, server: str, template: str, folder: Path) -> None:
+        super().__init__()
+        self.clone = cloned(server, template)
+        self.url = self.clone.__enter__()
+        self.folder = folder
+        self.seed = 0
+        self.changed_batches: set[tuple[str, int]] = set()
+        self.changed_loads: set[int] = set()
+        self.posted: dict[str, str] = {}
+
+    # What is delivered
+
+    @rule(target=deliveries, period=periods, rows=st.integers(1, 5))
+    def deliver(self, period: str, rows: int) -> Any:
+        return self._deliver(period, rows, ())
+
+    @rule(target=deliveries, period=periods, defect=st.sampled_from(DEFECTS))
+    def deliver_defective(self, period: str, defect: str) -> Any:
+        return self._deliver(period, 4, (defect,))
+
+    def _deliver(self, period: str, rows: int, defects: Sequence[str]) -> Any:
+        self.seed += 1
+        scenario.deliver(self.url, period, folder=self.folder, rows=rows, seed=self.seed, defects=defects)
+        return period, rows, self.seed, defects
+
+    @rule(delivery=deliveries)
+    def deliver_again(self, delivery: tuple[str, int, int, Sequence[str]]) -> None:
+        period, rows, seed, defects = delivery
+        scenario.deliver(self.url, period, folder=self.folder, rows=rows, seed=seed, defects=defects)
+
+    @rule(delivery=deliveries)
+    def deliver_the_correction(self, delivery: tuple[str, int, int, Sequence[str]]) -> None:
+        period, rows, seed, _ = delivery
+        scenario.deliver(self.url, period, folder=self.folder, rows=rows, seed=seed)
+
+    @rule(choice=st.integers(0, 20))
+    def withdraw_a_load(self, choice: int) -> None:
+        loads = self._rows("SELECT load_id FROM source.load WHERE status = 'LOADED' ORDER BY load_id")
+        if loads:
+            self._withdraw(loads[choice % len(loads)][0])
+
+    def _withdraw(self, load_id: int) -> None:
+        with contextlib.suppress(LoadRefusedError), connect(self.url) as connection:
+            withdraw(connection, load_id, reason="sent in error", by="tester")
+            self.changed_loads.discard(load_id)
+
+    @rule(period=periods)
+    def acknowledge(self, period: str) -> None:
+        with connect(self.url) as connection:
+            acknowledge_rejections(connection, period, reason="known", by="tester")
+
+    # What a close does, step by step and as a whole
+
+    @rule(period=periods, rows_per_worker=st.integers(1, 4))
+    def stage(self, period: str, rows_per_worker: int) -> None:
+        with contextlib.suppress(*REFUSALS):
+            batch, rules = scenario.opened(self.url, period, rows_per_worker=rows_per_worker)
+            if batch is not None:
+                stage(self.url, batch, rules.compiled(), performed_by="tester")
+
+    @rule(period=periods)
+    def run_gates(self, period: str) -> None:
+        batch = self._latest(period)
+        if batch is not None and batch.state not in {"COMMITTED", "ABORTED"}:
+            with contextlib.suppress(*REFUSALS):
+                passed = not scenario.failing_gates(self.url, batch)
+                assert not (passed and self._is_forged(period)), f"{batch} passed its gates"
+
+    @rule(period=periods)
+    def post(self, period: str) -> None:
+        batch = self._latest(period)
+        if batch is not None:
+            forged, before = self._is_forged(period), self._previous_status(period)
+            with contextlib.suppress(*REFUSALS):
+                if scenario.post(self.url, batch):
+                    assert not forged, f"{batch} was posted"
+                    assert before == "CLOSED"
+
+    @rule(period=periods)
+    def take_balances(self, period: str) -> None:
+        with contextlib.suppress(*REFUSALS), connect(self.url) as connection:
+            take_snapshot(connection, period, first_period=MONTHS[0], performed_by="tester")
+
+    @rule(period=periods)
+    def close(self, period: str) -> None:
+        self._close(period)
+
+    def _close(self, period: str) -> Outcome | None:
+        forged = any(load in self.changed_loads for (load,) in self._rows(UNPROCESSED, period))
+        with contextlib.suppress(*REFUSALS):
+            outcome = scenario.close_directly(self.url, period, rows_per_worker=3).outcome
+            assert not (forged and outcome == Outcome.POSTED)
+            return outcome
+        return None
+
+    @rule(period=periods)
+    def abandon(self, period: str) -> None:
+        with contextlib.suppress(psycopg.errors.ObjectNotInPrerequisiteState), connect(self.url) as connection:
+            batch = latest_batch(connection, period)
+            if batch is not None:
+                set_state(connection, batch, "ABORTED", performed_by="tester", reason="changed our minds")
+                drop_staged(connection, batch)
+
+    @rule(months=st.integers(1, 3))
+    def put_right_and_close(self, months: int) -> None:
+        """What a person does in the end. Nothing may have happened that stands in the way for ever."""
+        for period in MONTHS[:months]:
+            for (load_id,) in self._rows(DOUBTFUL, period, list(self.changed_loads)):
+                self._withdraw(load_id)
+            self.acknowledge(period)
+            outcome = self._close(period)
+            later = self._rows("SELECT FROM control.period WHERE period > %s AND status = 'CLOSED'", period)
+            assert outcome in ({Outcome.PREFLIGHT_FAILED, Outcome.NOTHING_NEW} if later else CLOSED), period
+
+    # What nobody should do
+
+    @rule(period=periods, tampering=st.sampled_from(STAGED_TAMPERINGS), choice=st.integers(0, 5))
+    def change_staged_rows(self, period: str, tampering: str, choice: int) -> None:
+        batch = self._latest(period)
+        leaves = self._rows(LEAVES, batch.batch_id) if batch and batch.state != "COMMITTED" else []
+        if batch is not None and leaves:
+            headers, lines = leaves[choice % len(leaves)]
+            with contextlib.suppress(psycopg.errors.IntegrityError):
+                scenario.execute(self.url, tampering.format(period=period, headers=headers, lines=lines))
+                self.changed_batches.add((batch.batch_id, batch.attempt))
+
+    @rule(choice=st.integers(0, 20))
+    def change_source_rows(self, choice: int) -> None:
+        loads = self._rows("SELECT load_id FROM control.unprocessed_load ORDER BY load_id")
+        if loads:
+            load_id = loads[choice % len(loads)][0]
+            if load_id not in self.changed_loads:
+                scenario.execute(
+                    self.url, f"UPDATE source.txn_source SET policy_id = policy_id || '#' WHERE load_id = {load_id}"
+                )
+                self.changed_loads.add(load_id)
+
+    @rule()
+    def put_source_rows_back(self) -> None:
+        for load_id in self.changed_loads:
+            self._change_source(load_id, "rtrim(policy_id, '#')")
+        self.changed_loads.clear()
+
+    def _change_source(self, load_id: int, policy: str) -> None:
+        scenario.execute(self.url, f"UPDATE source.txn_source SET policy_id = {policy} WHERE load_id = {load_id}")
+
+    @rule(tampering=st.sampled_from(POSTED_TAMPERINGS), choice=st.integers(0, 20))
+    def change_posted_rows(self, tampering: str, choice: int) -> None:
+        leaves = self._rows(POSTED_LEAVES)
+        if leaves:
+            period, headers, lines, load_id = leaves[choice % len(leaves)]
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                scenario.execute(
+                    self.url, tampering.format(period=period, headers=headers, lines=lines, load_id=load_id)
+                )
+
+    # What always holds
+
+    @invariant()
+    def the_ledger_is_in_order(self) -> None:
+        for what, query in NEVER.items():
+            assert self._rows(query) == [], what
+
+    @invariant()
+    def what_is_posted_stays_as_it_was(self) -> None:
+        posted = {batch_id: digest(self._rows(OF_BATCH, batch_id, batch_id)) for (batch_id,) in self._rows(POSTED)}
+        assert {batch_id: posted.get(batch_id) for batch_id in self.posted} == self.posted
+        self.posted = posted
+
+    def teardown(self) -> None:
+        self.clone.__exit__(None, None, None)
+
+    # Looking
+
+    def _rows(self, query: str, *arguments: Any) -> list[tuple[Any, ...]]:
+        with connect(self.url) as connection:
+            return connection.execute(query.encode(), arguments or None).fetchall()
+
+    def _latest(self, period: str) -> Any:
+        with connect(self.url) as connection:
+            return latest_batch(connection, period)
+
+    def _is_forged(self, period: str) -> bool:
+        """Whether somebody has changed what the open batch of the month holds, or its source."""
+        batch = self._latest(period)
+        loads = {load for (load,) in self._rows(LOADS, batch.batch_id)}
+        return (batch.batch_id, batch.attempt) in self.changed_batches or bool(loads & self.changed_loads)
+
+    def _previous_status(self, period: str) -> str:
+        if period == MONTHS[0]:
+            return "CLOSED"
+        ((status,),) = self._rows(
+            "SELECT status FROM control.period WHERE period = control.previous_period(%s)", period
+        )
+        return str(status)
+
+
+def digest(rows: Sequence[object]) -> str:
+    return hashlib.sha256(repr(rows).encode()).hexdigest()
+
+
+UNPROCESSED: Final = "SELECT load_id FROM control.unprocessed_load WHERE period = %s"
+LOADS: Final = "SELECT load_id FROM control.batch_load WHERE batch_id = %s"
+LEAVES: Final = (
+    "SELECT header_leaf::text, line_leaf::text FROM control.batch_worker "
+    "WHERE batch_id = %s AND line_leaf IS NOT NULL ORDER BY worker_number"
+)
+POSTED: Final = "SELECT batch_id FROM control.batch WHERE state = 'COMMITTED'"
+POSTED_LEAVES: Final = (
+    "SELECT b.period, w.header_leaf::text, w.line_leaf::text, s.load_id FROM control.batch b "
+    "JOIN control.batch_worker w USING (batch_id) JOIN control.batch_worker_slice s USING (batch_id, worker_number) "
+    "WHERE b.state = 'COMMITTED' AND w.line_leaf IS NOT NULL ORDER BY 2, 4"
+)
+DOUBTFUL: Final = """
+    SELECT load_id FROM source.load WHERE period = %s AND status = 'LOADED' AND load_id >= (
+        SELECT min(load_id) FROM source.txn_source
+        WHERE load_id = ANY (%s) OR product_code LIKE 'UNKNOWN%%' OR txn_type = 'REFUND')
+    ORDER BY load_id DESC"""
+OF_BATCH: Final = """
+    SELECT h::text, l::text
+    FROM ledger.ledger_entry_header h FULL JOIN ledger.ledger_entry_line l USING (period, je_number)
+    WHERE h.batch_id = %s OR l.batch_id = %s ORDER BY period, je_number, line_number"""
+
+NEVER: Final = {
+    "an entry is out of balance within a fund": """
+        SELECT period, je_number, fund FROM ledger.ledger_entry_line
+        GROUP BY period, je_number, fund HAVING sum(debit_amount) <> sum(credit_amount)""",
+    "a header is not the sum of its lines": """
+        SELECT period, je_number, h.total_debit, l.debit
+        FROM ledger.ledger_entry_header h FULL JOIN (
+            SELECT period, je_number, sum(debit_amount) AS debit FROM ledger.ledger_entry_line GROUP BY 1, 2) l
+        USING (period, je_number) WHERE h.total_debit IS DISTINCT FROM l.debit""",
+    "numbers have a gap": """
+        SELECT period, p.next_je_number, h.* FROM control.period p
+        LEFT JOIN (SELECT period, count(*) AS n, min(je_number) AS first, max(je_number) AS last
+                   FROM ledger.ledger_entry_header GROUP BY period) h USING (period)
+        WHERE (coalesce(h.n, 0), coalesce(h.first, 1), coalesce(h.last, 0))
+              <> (p.next_je_number - 1, 1, p.next_je_number - 1)""",
+    "ranges do not follow each other": """
+        SELECT * FROM (SELECT *, lag(last_je_number, 1, 0) OVER (PARTITION BY period ORDER BY first_je_number) AS before
+                       FROM control.sequence_reservation_log) r WHERE first_je_number <> before + 1""",
+    "a load is in two posted batches": """
+        SELECT load_id FROM control.batch_load JOIN control.batch USING (batch_id) WHERE state = 'COMMITTED'
+        GROUP BY load_id HAVING count(*) > 1""",
+    "a processed load and its posted batch do not know each other": """
+        SELECT load_id, batch_id FROM control.load_batch EXCEPT
+        SELECT load_id, batch_id FROM control.batch_load JOIN control.batch USING (batch_id) WHERE state = 'COMMITTED'
+        UNION ALL (
+        SELECT load_id, batch_id FROM control.batch_load JOIN control.batch USING (batch_id) WHERE state = 'COMMITTED'
+        EXCEPT SELECT load_id, batch_id FROM control.load_batch)""",
+    "a processed transaction is not posted once, or another one is": """
+        SELECT * FROM (SELECT period, txn_id, count(*) AS n
+                       FROM source.txn_source JOIN control.load_batch USING (load_id) GROUP BY 1, 2) t
+        FULL JOIN (SELECT period, source_id AS txn_id, count(*) AS n FROM ledger.ledger_entry_header GROUP BY 1, 2) h
+        USING (period, txn_id) WHERE (t.n, h.n) IS DISTINCT FROM (1::bigint, 1::bigint)""",
+    "a trial balance does not add up to zero": """
+        SELECT period, fund FROM ledger.account_balance_snapshot GROUP BY period, fund
+        HAVING sum(closing_balance) <> 0 OR sum(opening_balance) <> 0 OR sum(debit) <> sum(credit)""",
+    "a closed month's balances are not its lines and all before": """
+        SELECT period, account_code, s.closing_balance, l.closing, s.debit, s.credit, l.debit, l.credit
+        FROM (SELECT * FROM ledger.account_balance_snapshot JOIN control.period USING (period)
+              WHERE status = 'CLOSED') s
+        FULL JOIN (
+            SELECT p.period, account_code, sum(debit_amount - credit_amount) AS closing,
+                   coalesce(sum(debit_amount) FILTER (WHERE e.period = p.period), 0) AS debit,
+                   coalesce(sum(credit_amount) FILTER (WHERE e.period = p.period), 0) AS credit
+            FROM control.period p JOIN ledger.ledger_entry_line e ON e.period <= p.period COLLATE "C"
+            WHERE p.status = 'CLOSED' GROUP BY 1, 2) l
+        USING (period, account_code)
+        WHERE (s.closing_balance, s.debit, s.credit) IS DISTINCT FROM (l.closing, l.debit, l.credit)""",
+    "a closed month does not open with what the one before ended with": """
+        SELECT s.period, s.account_code FROM ledger.account_balance_snapshot s
+        JOIN control.period p ON p.period = s.period AND p.status = 'CLOSED'
+        LEFT JOIN ledger.account_balance_snapshot b
+               ON b.period = control.previous_period(s.period) AND b.account_code = s.account_code
+        WHERE s.opening_balance <> coalesce(b.closing_balance, 0)""",
+    "a closed month follows one that is not": """
+        SELECT period FROM control.period p WHERE status = 'CLOSED' AND period > '2024-01' AND NOT EXISTS (
+            SELECT FROM control.period b WHERE b.period = control.previous_period(p.period) AND b.status = 'CLOSED')""",
+    "a posted month follows one without a posted batch": """
+        SELECT period FROM control.batch p WHERE state = 'COMMITTED' AND period > '2024-01' AND NOT EXISTS (
+            SELECT FROM control.batch b
+            WHERE b.period = control.previous_period(p.period) AND b.state = 'COMMITTED')""",
+    "a fund's balance is not its net assets": """
+        SELECT f.period, f.fund, f.closing_balance, n.net FROM ledger.fund_balance f
+        JOIN control.period p ON p.period = f.period AND p.status = 'CLOSED'
+        CROSS JOIN LATERAL (
+            SELECT coalesce(sum(debit_amount - credit_amount), 0) AS net FROM ledger.ledger_entry_line l
+            JOIN acct.chart_of_accounts a USING (account_code)
+            WHERE l.period <= f.period COLLATE "C" AND l.fund = f.fund AND a.account_type IN ('ASSET', 'LIABILITY')) n
+        WHERE f.closing_balance <> n.net""",
+    "a batch is committed twice, or not in the trail": """
+        SELECT batch_id, count(o.operation_id) FROM control.batch b
+        LEFT JOIN audit.batch_operation o USING (batch_id) WHERE o.state_after = 'COMMITTED' OR b.state = 'COMMITTED'
+        GROUP BY batch_id HAVING count(*) FILTER (WHERE o.state_after = 'COMMITTED') <> 1""",
+    "a month has two open batches": """
+        SELECT period FROM control.batch WHERE kind = 'MONTHEND' AND state NOT IN ('COMMITTED', 'ABORTED')
+        GROUP BY period HAVING count(*) > 1""",
+    "a staged table belongs to nobody, or a posted row is staged": """
+        SELECT relname, b.state FROM pg_class c
+        LEFT JOIN control.batch_worker w ON c.oid IN (w.header_leaf, w.line_leaf)
+        LEFT JOIN control.batch b USING (batch_id)
+        WHERE relnamespace = 'staging'::regnamespace AND relkind = 'r' AND relname NOT IN ('je_header', 'je_line')
+          AND (b.state IS NULL OR b.state = 'COMMITTED')""",
+}
+
+
+@pytest.fixture(scope="module")
+def books_with_rules(test_server_url: str, template_database: str) -> Iterator[str]:
+    """The name of a database that has the rules and nothing else."""
+    with cloned(test_server_url, template_database) as url:
+        scenario.store_rules(url)
+        yield database_name(url)
+
+
+BOUNDS: Final = settings(
+    max_examples=12, stateful_step_count=25, deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)  # fmt: skip
+
+
+def test_whatever_is_done_the_ledger_stays_in_order(test_server_url: str, books_with_rules: str, tmp_path: Path):
+    run_state_machine_as_test(lambda: Books(test_server_url, books_with_rules, tmp_path), settings=BOUNDS)

@@ -11,8 +11,8 @@ from ledger_assets.storage.batches import GateFailed
 from ledger_assets.storage.database import connect, create_database, with_database
 from ledger_assets.storage.migrations import migrate
 from ledger_assets_tests import scenario
-from ledger_assets_tests.scenario import FIRST_PERIOD as JANUARY
 from ledger_assets_tests.disturbances import facts
+from ledger_assets_tests.scenario import FIRST_PERIOD as JANUARY
 
 pytestmark = pytest.mark.slow
 

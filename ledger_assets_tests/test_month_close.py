@@ -81,6 +81,11 @@ def test_a_clean_month_closes_once(books: str, tmp_path: Path, close_month: Call
     numbers = rows_of(books, "SELECT count(*), min(je_number), max(je_number) FROM ledger.ledger_entry_header")
     assert numbers == [{"count": ROWS, "min": 1, "max": ROWS}]
     assert staged_tables(books) == []
+    delivered = rows_of(books, "SELECT txn_type, row_count FROM source.load_total ORDER BY txn_type")
+    counts = "SELECT source_type, expected_count, actual_count FROM control.batch_source_count ORDER BY source_type"
+    assert [list(row.values()) for row in rows_of(books, counts)] == [
+        [row["txn_type"], row["row_count"], row["row_count"]] for row in delivered
+    ]
     before = fingerprint(books)
     assert close_month(books, JANUARY) == NOTHING_NEW
     assert fingerprint(books) == before
@@ -124,6 +129,18 @@ def test_a_late_load_becomes_the_next_batch_of_its_month(
     ranges = rows_of(books, "SELECT first_je_number, last_je_number FROM control.sequence_reservation_log ORDER BY 1")
     assert [tuple(row.values()) for row in ranges] == [(1, ROWS), (ROWS + 1, ROWS + 20)]
     assert value_of(books, "SELECT status FROM control.period") == "CLOSED"
+
+
+def test_a_new_posting_opens_the_month_until_its_balances_are_taken_again(books: str, tmp_path: Path) -> None:
+    deliver(books, JANUARY, folder=tmp_path)
+    assert close_directly(books, JANUARY) == POSTED
+    deliver(books, JANUARY, folder=tmp_path, seed=2)
+    post(books, staged(books, JANUARY))
+    assert value_of(books, "SELECT status FROM control.period") == "OPEN"
+    assert failing_balance_controls(books, JANUARY) == {"snapshot_equals_lines", "fund_balances_agree"}
+    assert close_directly(books, FEBRUARY).outcome == Outcome.PREFLIGHT_FAILED
+    assert close_directly(books, JANUARY) == NOTHING_NEW
+    assert value_of(books, "SELECT status FROM control.period WHERE period = '2024-01'") == "CLOSED"
 
 
 def test_two_loads_of_a_month_are_one_batch(books: str, tmp_path: Path) -> None:

@@ -17,7 +17,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import (
     Bundle,
     RuleBasedStateMachine,
+    initialize,
     invariant,
+    multiple,
     rule,
     run_state_machine_as_test,
 )
@@ -25,6 +27,7 @@ from hypothesis.stateful import (
 from ledger_assets.accounting.source_errors import LoadRefusedError
 from ledger_assets.close_result import Outcome
 from ledger_assets.storage.batches import (
+    Batch,
     BatchStateError,
     GateFailed,
     PreflightFailed,
@@ -44,9 +47,16 @@ pytestmark = pytest.mark.slow
 MONTHS: Final = ("2024-01", "2024-02", "2024-03")
 REFUSALS: Final = (PreflightFailed, BatchStateError, GateFailed)
 
-CLOSED: Final = {Outcome.POSTED, Outcome.NOTHING_NEW}
+WAYS_TO_CLOSE: Final = (
+    ("stage",), ("gates",), ("post",), ("balances",), ("stage", "post"), ("gates", "post"), ("post", "balances"),
+    ("stage", "gates"), ("stage", "gates", "post"), ("stage", "gates", "post", "balances"), ("close",),
+)  # fmt: skip
 
-periods = st.sampled_from(MONTHS)
+places = st.sampled_from((0, 0, 0, -1, 1))
+choices = st.integers(0, 20)
+# Hypothesis leaves most rules out of most runs: each may be followed by work, lest hardly any run closes a month.
+followed_by = st.sampled_from(((), *WAYS_TO_CLOSE))
+
 DEFECTS: Final = ("duplicate_id", "negative_amount", "wrong_month", "missing_policy", "unknown_product", "unknown_type")
 
 STAGED_TAMPERINGS: Final = (
@@ -70,6 +80,9 @@ POSTED_TAMPERINGS: Final = (
 )
 
 
+Delivery = tuple[str, int, int]  # month, rows, seed
+
+
 class Books(RuleBasedStateMachine):
     """A database of its own, and what the test has to remember of it."""
 
@@ -87,112 +100,120 @@ class Books(RuleBasedStateMachine):
 
     # What is delivered
 
-    @rule(target=deliveries, period=periods, rows=st.integers(1, 5))
-    def deliver(self, period: str, rows: int) -> Any:
-        return self._deliver(period, rows, ())
+    @initialize(target=deliveries, rows=st.tuples(*(st.integers(0, 4) for _ in MONTHS)))
+    def deliver_every_month(self, rows: tuple[int, ...]) -> Any:
+        return multiple(
+            *(self._deliver(period, count, ()) for period, count in zip(MONTHS, rows, strict=True) if count)
+        )
 
-    @rule(target=deliveries, period=periods, defect=st.sampled_from(DEFECTS))
-    def deliver_defective(self, period: str, defect: str) -> Any:
-        return self._deliver(period, 4, (defect,))
+    @rule(target=deliveries, where=places, defect=st.sampled_from((None, None, *DEFECTS)), then=followed_by)
+    def deliver(self, where: int, defect: str | None, then: Sequence[str]) -> Delivery:
+        delivery = self._deliver(self._month(where), 4, (defect,) if defect else ())
+        self._work(delivery[0], then)
+        return delivery
 
-    def _deliver(self, period: str, rows: int, defects: Sequence[str]) -> Any:
+    def _deliver(self, period: str, rows: int, defects: Sequence[str]) -> Delivery:
         self.seed += 1
         scenario.deliver(self.url, period, folder=self.folder, rows=rows, seed=self.seed, defects=defects)
-        return period, rows, self.seed, defects
+        return period, rows, self.seed
 
-    @rule(delivery=deliveries)
-    def deliver_again(self, delivery: tuple[str, int, int, Sequence[str]]) -> None:
-        period, rows, seed, defects = delivery
-        scenario.deliver(self.url, period, folder=self.folder, rows=rows, seed=seed, defects=defects)
-
-    @rule(delivery=deliveries)
-    def deliver_the_correction(self, delivery: tuple[str, int, int, Sequence[str]]) -> None:
-        period, rows, seed, _ = delivery
+    @rule(delivery=deliveries, then=followed_by)
+    def deliver_again_and_without_defects(self, delivery: Delivery, then: Sequence[str]) -> None:
+        period, rows, seed = delivery
         scenario.deliver(self.url, period, folder=self.folder, rows=rows, seed=seed)
+        self._work(period, then)
 
-    @rule(choice=st.integers(0, 20))
-    def withdraw_a_load(self, choice: int) -> None:
-        loads = self._rows("SELECT load_id FROM source.load WHERE status = 'LOADED' ORDER BY load_id")
+    # What a close does
+
+    @rule(where=places, steps=st.sampled_from(WAYS_TO_CLOSE))
+    def work(self, where: int, steps: Sequence[str]) -> None:
+        self._work(self._month(where), steps)
+
+    def _work(self, period: str, steps: Sequence[str]) -> None:
+        for step in steps:
+            with contextlib.suppress(*REFUSALS):
+                match step:
+                    case "stage":
+                        self._stage(period)
+                    case "gates":
+                        self._run_gates(period)
+                    case "post":
+                        self._post(period)
+                    case "balances":
+                        self._take_balances(period)
+                    case "close":
+                        self._close(period)
+
+    def _stage(self, period: str) -> None:
+        batch, rules = scenario.opened(self.url, period, rows_per_worker=3)
+        if batch is not None:
+            stage(self.url, batch, rules.compiled(), performed_by="tester")
+
+    def _run_gates(self, period: str) -> None:
+        batch = self._latest(period)
+        if batch is not None and batch.state not in {"COMMITTED", "ABORTED"}:
+            passed = not scenario.failing_gates(self.url, batch)
+            assert not (passed and self._is_forged(batch)), f"{batch} passed its gates"
+
+    def _post(self, period: str) -> None:
+        batch = self._latest(period)
+        if batch is not None:
+            is_forged, before = self._is_forged(batch), self._status_before(period)
+            if scenario.post(self.url, batch):
+                assert not is_forged, f"{batch} was posted"
+                assert before == "CLOSED"
+
+    def _take_balances(self, period: str) -> None:
+        with connect(self.url) as connection:
+            take_snapshot(connection, period, first_period=MONTHS[0], performed_by="tester")
+
+    def _close(self, period: str) -> Outcome:
+        forged = any(load in self.changed_loads for (load,) in self._rows(UNPROCESSED, period))
+        outcome = scenario.close_directly(self.url, period, rows_per_worker=3).outcome
+        assert not (forged and outcome == Outcome.POSTED)
+        return outcome
+
+    # What is put right
+
+    @rule(where=places, choice=choices, then=followed_by)
+    def withdraw_a_load(self, where: int, choice: int, then: Sequence[str]) -> None:
+        period = self._month(where)
+        loads = self._rows("SELECT load_id FROM source.load WHERE period = %s ORDER BY load_id", period)
         if loads:
             self._withdraw(loads[choice % len(loads)][0])
+        self._work(period, then)
 
     def _withdraw(self, load_id: int) -> None:
         with contextlib.suppress(LoadRefusedError), connect(self.url) as connection:
             withdraw(connection, load_id, reason="sent in error", by="tester")
             self.changed_loads.discard(load_id)
 
-    @rule(period=periods)
-    def acknowledge(self, period: str) -> None:
-        with connect(self.url) as connection:
-            acknowledge_rejections(connection, period, reason="known", by="tester")
-
-    # What a close does, step by step and as a whole
-
-    @rule(period=periods, rows_per_worker=st.integers(1, 4))
-    def stage(self, period: str, rows_per_worker: int) -> None:
-        with contextlib.suppress(*REFUSALS):
-            batch, rules = scenario.opened(self.url, period, rows_per_worker=rows_per_worker)
-            if batch is not None:
-                stage(self.url, batch, rules.compiled(), performed_by="tester")
-
-    @rule(period=periods)
-    def run_gates(self, period: str) -> None:
-        batch = self._latest(period)
-        if batch is not None and batch.state not in {"COMMITTED", "ABORTED"}:
-            with contextlib.suppress(*REFUSALS):
-                passed = not scenario.failing_gates(self.url, batch)
-                assert not (passed and self._is_forged(period)), f"{batch} passed its gates"
-
-    @rule(period=periods)
-    def post(self, period: str) -> None:
-        batch = self._latest(period)
-        if batch is not None:
-            forged, before = self._is_forged(period), self._previous_status(period)
-            with contextlib.suppress(*REFUSALS):
-                if scenario.post(self.url, batch):
-                    assert not forged, f"{batch} was posted"
-                    assert before == "CLOSED"
-
-    @rule(period=periods)
-    def take_balances(self, period: str) -> None:
-        with contextlib.suppress(*REFUSALS), connect(self.url) as connection:
-            take_snapshot(connection, period, first_period=MONTHS[0], performed_by="tester")
-
-    @rule(period=periods)
-    def close(self, period: str) -> None:
-        self._close(period)
-
-    def _close(self, period: str) -> Outcome | None:
-        forged = any(load in self.changed_loads for (load,) in self._rows(UNPROCESSED, period))
-        with contextlib.suppress(*REFUSALS):
-            outcome = scenario.close_directly(self.url, period, rows_per_worker=3).outcome
-            assert not (forged and outcome == Outcome.POSTED)
-            return outcome
-        return None
-
-    @rule(period=periods)
-    def abandon(self, period: str) -> None:
+    @rule(where=places, then=followed_by)
+    def give_up_the_batch(self, where: int, then: Sequence[str]) -> None:
+        period = self._month(where)
         with contextlib.suppress(psycopg.errors.ObjectNotInPrerequisiteState), connect(self.url) as connection:
             batch = latest_batch(connection, period)
             if batch is not None:
                 set_state(connection, batch, "ABORTED", performed_by="tester", reason="changed our minds")
                 drop_staged(connection, batch)
+        self._work(period, then)
 
-    @rule(months=st.integers(1, 3))
-    def put_right_and_close(self, months: int) -> None:
+    @rule()
+    def put_right_and_close(self) -> None:
         """What a person does in the end. Nothing may have happened that stands in the way for ever."""
-        for period in MONTHS[:months]:
-            for (load_id,) in self._rows(DOUBTFUL, period, list(self.changed_loads)):
-                self._withdraw(load_id)
-            self.acknowledge(period)
-            outcome = self._close(period)
-            later = self._rows("SELECT FROM control.period WHERE period > %s AND status = 'CLOSED'", period)
-            assert outcome in ({Outcome.PREFLIGHT_FAILED, Outcome.NOTHING_NEW} if later else CLOSED), period
+        period = self._month(0)
+        for (load_id,) in self._rows(DOUBTFUL, period, list(self.changed_loads)):
+            self._withdraw(load_id)
+        with connect(self.url) as connection:
+            acknowledge_rejections(connection, period, reason="known", by="tester")
+        assert self._close(period) in {Outcome.POSTED, Outcome.NOTHING_NEW}
 
     # What nobody should do
 
-    @rule(period=periods, tampering=st.sampled_from(STAGED_TAMPERINGS), choice=st.integers(0, 5))
-    def change_staged_rows(self, period: str, tampering: str, choice: int) -> None:
+    @rule(where=places, tampering=st.sampled_from(STAGED_TAMPERINGS), choice=choices, then=followed_by)
+    def change_staged_rows(self, where: int, tampering: str, choice: int, then: Sequence[str]) -> None:
+        period = self._month(where)
+        self._work(period, ("stage",))
         batch = self._latest(period)
         leaves = self._rows(LEAVES, batch.batch_id) if batch and batch.state != "COMMITTED" else []
         if batch is not None and leaves:
@@ -200,36 +221,27 @@ class Books(RuleBasedStateMachine):
             with contextlib.suppress(psycopg.errors.IntegrityError):
                 scenario.execute(self.url, tampering.format(period=period, headers=headers, lines=lines))
                 self.changed_batches.add((batch.batch_id, batch.attempt))
+        self._work(period, then)
 
-    @rule(choice=st.integers(0, 20))
-    def change_source_rows(self, choice: int) -> None:
-        loads = self._rows("SELECT load_id FROM control.unprocessed_load ORDER BY load_id")
+    @rule(where=places, choice=choices, then=followed_by)
+    def change_source_rows(self, where: int, choice: int, then: Sequence[str]) -> None:
+        period = self._month(where)
+        loads = self._rows(UNPROCESSED, period)
         if loads:
             load_id = loads[choice % len(loads)][0]
-            if load_id not in self.changed_loads:
-                scenario.execute(
-                    self.url, f"UPDATE source.txn_source SET policy_id = policy_id || '#' WHERE load_id = {load_id}"
-                )
-                self.changed_loads.add(load_id)
+            forged = "rtrim(policy_id, '#')" if load_id in self.changed_loads else "policy_id || '#'"
+            scenario.execute(self.url, f"UPDATE source.txn_source SET policy_id = {forged} WHERE load_id = {load_id}")
+            self.changed_loads ^= {load_id}
+        self._work(period, then)
 
-    @rule()
-    def put_source_rows_back(self) -> None:
-        for load_id in self.changed_loads:
-            self._change_source(load_id, "rtrim(policy_id, '#')")
-        self.changed_loads.clear()
-
-    def _change_source(self, load_id: int, policy: str) -> None:
-        scenario.execute(self.url, f"UPDATE source.txn_source SET policy_id = {policy} WHERE load_id = {load_id}")
-
-    @rule(tampering=st.sampled_from(POSTED_TAMPERINGS), choice=st.integers(0, 20))
+    @rule(tampering=st.sampled_from(POSTED_TAMPERINGS), choice=choices)
     def change_posted_rows(self, tampering: str, choice: int) -> None:
         leaves = self._rows(POSTED_LEAVES)
         if leaves:
             period, headers, lines, load_id = leaves[choice % len(leaves)]
+            statement = tampering.format(period=period, headers=headers, lines=lines, load_id=load_id)
             with pytest.raises(psycopg.errors.InsufficientPrivilege):
-                scenario.execute(
-                    self.url, tampering.format(period=period, headers=headers, lines=lines, load_id=load_id)
-                )
+                scenario.execute(self.url, statement)
 
     # What always holds
 
@@ -257,19 +269,19 @@ class Books(RuleBasedStateMachine):
         with connect(self.url) as connection:
             return latest_batch(connection, period)
 
-    def _is_forged(self, period: str) -> bool:
-        """Whether somebody has changed what the open batch of the month holds, or its source."""
-        batch = self._latest(period)
+    def _month(self, where: int) -> str:
+        """The month that is to be closed next, or one of its neighbours."""
+        ((closed,),) = self._rows("SELECT count(*) FROM control.period WHERE status = 'CLOSED'")
+        return MONTHS[max(0, min(closed + where, len(MONTHS) - 1))]
+
+    def _is_forged(self, batch: Batch) -> bool:
+        """Whether somebody has changed what the batch holds, or its source."""
         loads = {load for (load,) in self._rows(LOADS, batch.batch_id)}
         return (batch.batch_id, batch.attempt) in self.changed_batches or bool(loads & self.changed_loads)
 
-    def _previous_status(self, period: str) -> str:
-        if period == MONTHS[0]:
-            return "CLOSED"
-        ((status,),) = self._rows(
-            "SELECT status FROM control.period WHERE period = control.previous_period(%s)", period
-        )
-        return str(status)
+    def _status_before(self, period: str) -> str:
+        before = "SELECT status FROM control.period WHERE period = control.previous_period(%s)"
+        return "CLOSED" if period == MONTHS[0] else "".join(status for (status,) in self._rows(before, period))
 
 
 def digest(rows: Sequence[object]) -> str:
@@ -391,7 +403,7 @@ def books_with_rules(test_server_url: str, template_database: str) -> Iterator[s
 
 
 BOUNDS: Final = settings(
-    max_examples=12, stateful_step_count=25, deadline=None,
+    max_examples=8, stateful_step_count=20, deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )  # fmt: skip
 

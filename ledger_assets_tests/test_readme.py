@@ -112,7 +112,10 @@ def test_every_make_target_exists(page: str) -> None:
     targets = set(re.findall(r"^([a-z]+):", text("Makefile"), flags=re.MULTILINE))
     for line in shell_lines(page):
         if line.startswith("make "):
-            assert set(shlex.split(line, comments=True)[1:]) <= targets, line
+            words = shlex.split(line, comments=True)[1:]
+            assert {word for word in words if "=" not in word} <= targets, line
+            for word in words:
+                assert "=" not in word or re.search(rf"^{word.split('=')[0]} \?=", text("Makefile"), re.MULTILINE), line
 
 
 @pytest.mark.parametrize("page", PAGES)

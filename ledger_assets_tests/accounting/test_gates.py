@@ -346,6 +346,20 @@ def test_sequence_integrity_shows_where_the_next_worker_should_begin() -> None:
     assert verdict.detail == "numbers are not in order: worker 2 reserved from: expected 12, found 13"
 
 
+@pytest.mark.parametrize(
+    ("change", "shown"),
+    [
+        ({"numbers": (11, 12)}, "worker 1 last number: expected 11, found 12"),
+        ({"numbers": (10, 11)}, "worker 1 first number: expected 11, found 10"),
+        ({"entries": 2}, "worker 1 numbers used: expected 1, found 2"),
+        ({"numbers": None, "entries": 0}, "worker 1 first number: expected 11, found 0"),
+    ],
+)
+def test_sequence_integrity_asks_for_first_last_and_count(change: dict[str, Any], shown: str) -> None:
+    verdict = sequence_integrity(batch(workers=[replace(_worker(1, 11, 11, 0), **change)]))
+    assert verdict.detail.startswith(f"numbers are not in order: {shown}")
+
+
 def test_sequence_integrity_passes_by_workers_without_entries() -> None:
     idle = WorkerTotals(2, None, 0, 0, None, 0, 0, 0, 0, 0, 0, 0, 0)
     assert sequence_integrity(batch(workers=[_worker(1, 11, 11, 0), idle, _worker(3, 12, 12, 0)])).passed

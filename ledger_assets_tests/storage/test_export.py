@@ -10,10 +10,11 @@ from beancount import loader
 from beancount.core import data, realization
 
 from ledger_assets.accounting.plain_text import Balance
+from ledger_assets.close_result import Outcome
 from ledger_assets.storage.database import connect
 from ledger_assets.storage.export import NotClosedError, export
 from ledger_assets.storage.reading import rows
-from ledger_assets_tests.small_close import close, deliver, month_file, store_rules
+from ledger_assets_tests.scenario import close_directly, deliver, store_rules
 
 MONTHS = ("2024-01", "2024-02")
 
@@ -23,8 +24,8 @@ def books(ledger_url: str, tmp_path: Path) -> str:
     """Two closed months, so that the second has opening balances."""
     store_rules(ledger_url)
     for period in MONTHS:
-        deliver(ledger_url, month_file(tmp_path, period, rows=60), period)
-        assert close(ledger_url, period)
+        deliver(ledger_url, period, folder=tmp_path, rows=60)
+        assert close_directly(ledger_url, period).outcome is Outcome.POSTED
     return ledger_url
 
 

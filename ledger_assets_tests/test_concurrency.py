@@ -353,6 +353,31 @@ def test_a_change_under_way_that_is_committed_is_not_posted(books: str, pool: Th
     assert has_nothing(books)
 
 
+IN_MID_STATEMENT: Final[Mapping[str, LiteralString]] = {
+    "lines": f"UPDATE {LINE_LEAF} SET amount = amount * 2 FROM pg_advisory_xact_lock(7)",
+    "a header": f"UPDATE {HEADER_LEAF} SET source_id = 'TXN-FORGED' FROM pg_advisory_xact_lock(7) WHERE je_number = 30",
+    "the source": "UPDATE source.txn_source SET channel = 'X' FROM pg_advisory_xact_lock(7) WHERE row_number = 3",
+}
+
+
+@pytest.mark.parametrize("tampering", IN_MID_STATEMENT)
+def test_a_change_in_the_middle_of_its_statement_is_waited_for_and_not_posted(
+    books: str, pool: ThreadPoolExecutor, tampering: str
+):
+    """Its trigger has not told of it yet."""
+    batch = ready_to_post(books)
+    with contextlib.closing(connect(books, autocommit=True)) as tamperer:
+        with held(books, "SELECT pg_advisory_xact_lock(7)"):
+            change = pool.submit(tamperer.execute, IN_MID_STATEMENT[tampering])
+            waiting_backend(books)
+            posting = pool.submit(scenario.post, books, batch)
+            waiting_backend(books, 2)
+        assert change.result().rowcount > 0
+    with pytest.raises(GateFailed):
+        posting.result()
+    assert has_nothing(books)
+
+
 @pytest.mark.parametrize("isolation", ["READ COMMITTED", "REPEATABLE READ", "SERIALIZABLE"])
 @pytest.mark.parametrize("tampering", TAMPERINGS)
 def test_a_change_that_comes_while_the_batch_is_posted_changes_nothing(

@@ -599,7 +599,7 @@ LGPIF = Path(os.environ.get("LEDGER_DATA_DIR", PROJECT.parent / "shared" / "data
 def test_a_year_of_real_policies_and_claims_closes_to_the_cent(books: str) -> None:
     first, months = "2006-01", [f"2006-{month:02}" for month in range(1, 13)]
     for period in months:
-        for name in ("policies", "claims"):
+        for name in ("policies", "claims") if period == first else ("claims",):  # the policies are all of 1 January
             mapping = load_mapping(PROJECT / "examples" / "lgpif" / f"{name}.toml")
             load(books, LGPIF / f"{name}.csv", period, mapping=mapping, currency=None)
         assert close_directly(books, period, first_period=first, rows_per_worker=1000) == POSTED

@@ -50,6 +50,7 @@ HEADERS: Final = pl.Schema(
         "source_entry": pl.Int16,
         "period": pl.String,
         "source_id": pl.String,
+        "original_date": pl.Date,
     }
 )
 LINES: Final = pl.Schema(
@@ -257,16 +258,20 @@ def _entries(
     transaction = pl.int_range(totals.len(), dtype=pl.UInt32, eager=True) // depth
     before = numbers.gather_every(depth, depth - 1).shift(1, fill_value=first_je_number - 1)
     row = wide["row"].gather(transaction)
-    headers = pl.DataFrame(
-        {
-            "total_amount": totals,
-            "je_number": numbers.cast(pl.Int32),
-            "je_date": transactions["bank_value_date"].gather(row),
-            "template_id": rules.template_ids.gather(wide["template"].gather(transaction)),
-            "source_entry": (numbers - before.gather(transaction)).cast(pl.Int16),
-            "source_id": transactions["txn_id"].gather(row),
-        }
-    ).filter(made)
+    headers = (
+        pl.DataFrame(
+            {
+                "total_amount": totals,
+                "je_number": numbers.cast(pl.Int32),
+                "je_date": transactions["bank_value_date"].gather(row),
+                "template_id": rules.template_ids.gather(wide["template"].gather(transaction)),
+                "source_entry": (numbers - before.gather(transaction)).cast(pl.Int16),
+                "source_id": transactions["txn_id"].gather(row),
+            }
+        )
+        .filter(made)
+        .with_columns(original_date=pl.lit(None, pl.Date))
+    )
     return headers, _lines(wide, rules, numbers.cast(pl.Int32), depth)
 
 

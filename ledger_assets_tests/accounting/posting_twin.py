@@ -42,7 +42,16 @@ def expected(transactions: Iterable[Transaction], rules: RuleSet, first_je_numbe
             source_entry += 1
             debit = sum(amounts[line] for line in lines if line.side == "DR")
             result.headers.append(
-                (debit, number, row["bank_value_date"], template_ids[template.key], source_entry, period, row["txn_id"])
+                (
+                    debit,
+                    number,
+                    row["bank_value_date"],
+                    template_ids[template.key],
+                    source_entry,
+                    period,
+                    row["txn_id"],
+                    None,
+                )
             )
             for line in lines:
                 account = account_ids[rules.account_for(line.account_code, row["product_code"], row["channel"])]

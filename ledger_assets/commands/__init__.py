@@ -1,0 +1,1 @@
+"""The commands of `ledger-assets`, a file for each thing that people come for."""

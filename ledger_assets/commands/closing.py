@@ -1,0 +1,74 @@
+"""The close itself, its demonstration and its benchmark."""
+
+import getpass
+import sys
+from dataclasses import asdict
+
+import click
+
+from ledger_assets.commands.options import PERIOD, as_json, print_json, ready
+from ledger_assets.presentation import print_close, print_table
+from ledger_assets.settings import Settings
+
+
+@click.command()
+@click.argument("period", type=PERIOD)
+@click.option(
+    "--dry-run", is_flag=True, help="Stage and run the gates on the real data, then take everything away again."
+)
+@click.option("--verbose", is_flag=True, help="Show Dagster's events as they happen.")
+@as_json
+def close(period: str, dry_run: bool, verbose: bool, as_json: bool) -> None:
+    """Close a month: stage, gates, post, balances, report.
+
+    Exit code 0: posted, or nothing to do. 2: a gate failed. 3: pre-flight failed, nothing was started. 1: anything
+    else.
+    """
+    settings = Settings.from_environment()
+    ready(settings)
+    if dry_run:
+        from ledger_assets.rehearsal import rehearse
+
+        result = rehearse(settings, period, performed_by=getpass.getuser())
+    else:
+        from ledger_assets.closing import close as run
+
+        result = run(settings, period, log_level="INFO" if verbose else "CRITICAL")
+    if as_json:
+        print_json(asdict(result))
+    else:
+        print_close(result)
+    sys.exit(result.exit_code)
+
+
+@click.command()
+def demo() -> None:
+    """Six generated months, one of them faulty, closed by a backfill through Dagster, and what came of it."""
+    from ledger_assets.demo import run_demo
+
+    settings = Settings.from_environment()
+    ready(settings)
+    run_demo(settings)
+
+
+@click.command()
+@click.option("--rows", default=1_000_000, show_default=True, type=click.IntRange(min=1))
+@click.option(
+    "--lines",
+    default="8",
+    show_default=True,
+    type=click.Choice(["2", "8"]),
+    help="Lines per entry: 8 = combined, 2 = three_entries.",
+)
+@as_json
+def bench(rows: int, lines: str, as_json: bool) -> None:
+    """Close generated transactions in a scratch database and compare with the bare COPY of the same rows."""
+    from ledger_assets.bench import run_bench
+
+    result = run_bench(Settings.from_environment(), transactions=rows, lines=int(lines))
+    if as_json:
+        print_json(result)
+    else:
+        steps = result.pop("steps")
+        print_table("steps", [{"step": step, "seconds": seconds} for step, seconds in steps.items()])
+        print_table("close against bare COPY", [result])

@@ -1,0 +1,44 @@
+"""What several commands share: how a month is written, `--json`, and getting to a ledger that can be worked with."""
+
+import json
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ledger_assets.settings import Settings
+
+
+class Period(click.ParamType[str]):
+    """A month, YYYY-MM."""
+
+    name = "YYYY-MM"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        try:
+            return f"{date.fromisoformat(f'{value}-01'):%Y-%m}"
+        except ValueError:
+            self.fail(f"{value!r} is no month: write it as YYYY-MM, for example 2025-01", param, ctx)
+
+
+PERIOD = Period()
+as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
+period_option = click.option("--period", required=True, type=PERIOD, help="The month, for example 2025-01.")
+existing_file = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+
+def ready(settings: Settings) -> str:
+    """The URL of a ledger that can be worked with: server up, databases there, schema current."""
+    from ledger_assets.storage.database import ensure_databases, ledger_url
+    from ledger_assets.storage.migrations import migrate
+
+    ensure_databases(settings)
+    url = ledger_url(settings)
+    migrate(url)
+    return url
+
+
+def print_json(value: Any) -> None:
+    """JSON on standard output; amounts and dates as strings, so that nothing is rounded on the way."""
+    click.echo(json.dumps(value, indent=2, default=str, ensure_ascii=False))

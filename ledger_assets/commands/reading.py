@@ -1,0 +1,80 @@
+"""Commands that look at the books and change nothing."""
+
+from pathlib import Path
+
+import click
+
+from ledger_assets.commands.options import PERIOD, as_json, print_json, ready
+from ledger_assets.presentation import out, print_table
+from ledger_assets.settings import Settings
+
+PERIOD_STATUS = {
+    "loads": "source/loads_of_period",
+    "batches": "control/batches",
+    "gates": "control/gates",
+    "exceptions": "control/exceptions",
+}
+STATUS_COLUMNS = {
+    "loads": ("load_id", "file_name", "rows_in_file", "accepted", "rejected", "skipped", "unchanged", "posted_in"),
+    "batches": ("batch_id", "attempt", "state", "rules", "entries", "lines", "started_by", "posted_at"),
+    "gates": ("batch_id", "gate", "passed", "expected", "actual", "difference"),
+}
+"""What people are shown of it; --json has every column."""
+
+
+@click.command()
+@click.argument("period", type=PERIOD, required=False)
+@as_json
+def status(period: str | None, as_json: bool) -> None:
+    """What state the months are in; with a month: its batches, gates and open exceptions."""
+    from ledger_assets.storage.database import connect
+    from ledger_assets.storage.reading import rows
+
+    with connect(ready(Settings.from_environment())) as connection:
+        if period is None:
+            answer = {"months": rows(connection, "control/months")}
+        else:
+            answer = {name: rows(connection, statement, period=period) for name, statement in PERIOD_STATUS.items()}
+    if as_json:
+        print_json(answer["months"] if period is None else answer)
+        return
+    for title, records in answer.items():
+        shown = STATUS_COLUMNS.get(title)
+        print_table(title, [{key: row[key] for key in shown} for row in records] if shown else records)
+    for batch in answer.get("batches", []):
+        if batch["state"] == "FAILED":
+            out.print(f"{batch['batch_id']} failed: {batch['failure_reason']}", markup=False)
+
+
+@click.command("trial-balance")
+@click.argument("period", type=PERIOD)
+@as_json
+def trial_balance(period: str, as_json: bool) -> None:
+    """Opening balance, debits, credits and closing balance of every account of a closed month; debits positive."""
+    from ledger_assets.storage.database import connect
+    from ledger_assets.storage.reading import rows
+
+    with connect(ready(Settings.from_environment())) as connection:
+        accounts = rows(connection, "snapshot/trial_balance", period=period)
+    if not accounts and not as_json:
+        out.print(f"{period} has no balances: it is not closed, or nothing was ever posted")
+    elif as_json:
+        print_json(accounts)
+    else:
+        print_table(f"trial balance {period}", accounts)
+
+
+@click.command()
+@click.argument("period", type=PERIOD)
+@click.option("--format", "notation", default="hledger", show_default=True, type=click.Choice(["hledger", "beancount"]))
+@click.option(
+    "--out", "path", required=True, type=click.Path(dir_okay=False, path_type=Path), help="The file to write."
+)
+def export(period: str, notation: str, path: Path) -> None:
+    """Write a closed month as plain-text accounting, with its balances as assertions for others to check."""
+    from ledger_assets.storage.database import connect
+    from ledger_assets.storage.export import export as write_month
+
+    with connect(ready(Settings.from_environment())) as connection:
+        entries = write_month(connection, period, path, notation=notation)
+    click.echo(f"{path}: {entries:,} entries of {period}")

@@ -35,6 +35,7 @@ from ledger_assets.storage.deliveries import read_deliveries
 from ledger_assets.storage.source_loads import LoadResult, ingest
 from ledger_assets.storage.staging import stage
 from ledger_assets.storage.validation import validate
+from ledger_assets_tests.logins import superuser
 
 FIRST_PERIOD: Final = "2024-01"
 SECOND_PERIOD: Final = "2024-02"
@@ -217,7 +218,7 @@ def _refusing(verdicts: Sequence[Any]) -> frozenset[str]:
 
 def rows_of(ledger_url: str, query: str, *arguments: Any) -> list[dict[str, Any]]:
     """The rows of a query as dicts."""
-    with connect(ledger_url) as connection, connection.cursor(row_factory=dict_row) as cursor:
+    with connect(superuser(ledger_url)) as connection, connection.cursor(row_factory=dict_row) as cursor:
         return cursor.execute(query.encode(), arguments or None).fetchall()
 
 
@@ -228,8 +229,8 @@ def value_of(ledger_url: str, query: str, *arguments: Any) -> Any:
 
 
 def execute(ledger_url: str, statements: str) -> None:
-    """Do something to the database by hand, in one transaction."""
-    with connect(ledger_url) as connection:
+    """Do something to the database by hand, as the superuser, in one transaction."""
+    with connect(superuser(ledger_url)) as connection:
         connection.execute(statements.encode())
 
 
@@ -257,7 +258,7 @@ def fingerprint(ledger_url: str) -> dict[str, str]:
     lies in, whether a view shows it or not), which leaves are attached and where, which months are closed, the numbers
     taken, the loads marked as processed. Equal = byte for byte as it was.
     """
-    with connect(ledger_url) as connection:
+    with connect(superuser(ledger_url)) as connection:
         tables = connection.execute(
             "SELECT oid::regclass::text FROM pg_class WHERE relnamespace = 'ledger'::regnamespace "
             "AND relkind IN ('r', 'p') AND NOT relispartition"

@@ -168,7 +168,9 @@ def expand(transactions: pl.DataFrame, rules: CompiledRules, *, first_je_number:
     return Expansion(
         headers=headers.with_columns(period=pl.lit(period)).select(HEADERS.names()),
         lines=lines.with_columns(period=pl.lit(period)).select(LINES.names()),
-        exceptions=explain(transactions, pl.concat([_unmatched(matching, rules.rule_set), *failed])),
+        exceptions=explain(
+            transactions, pl.concat([_unmatched(matching, rules.rule_set), *failed]), rules.rule_set.codes
+        ),
     )
 
 

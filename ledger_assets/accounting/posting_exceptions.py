@@ -3,12 +3,14 @@
 Here: the reasons and their texts. Not here: where a reason is found (template_matching, entry_amounts).
 """
 
+from collections.abc import Collection
 from typing import Final
 
 import polars as pl
 
 from ledger_assets.accounting.amounts import VARIABLES
 from ledger_assets.accounting.entry_amounts import NEGATIVE_AMOUNT, NO_AMOUNT, OUT_OF_BALANCE
+from ledger_assets.accounting.masking import NONE, UNLISTED
 from ledger_assets.accounting.money import MINOR_PER_MAJOR, SCALE
 
 NO_TEMPLATE: Final = "NO_TEMPLATE"
@@ -30,12 +32,13 @@ _WHAT_IS_WRONG: Final = {
 }
 
 
-def explain(transactions: pl.DataFrame, failed: pl.DataFrame) -> pl.DataFrame:
+def explain(transactions: pl.DataFrame, failed: pl.DataFrame, listed: Collection[str]) -> pl.DataFrame:
     """The exceptions of an expansion.
 
     Args:
         transactions: all transactions, see `posting.TRANSACTIONS`.
         failed: one row per exception: `row` (UInt32, its position in the transactions), `reason`, `templates` (names).
+        listed: the types, products and channels that the rules name; others are not quoted, they may be anything.
 
     Returns:
         `EXCEPTIONS` in the order of the transactions. `detail` names type, product, channel and day, the templates
@@ -44,22 +47,34 @@ def explain(transactions: pl.DataFrame, failed: pl.DataFrame) -> pl.DataFrame:
     failed = failed.sort("row")
     return (
         pl.concat([transactions[failed["row"]], failed.select("reason", "templates")], how="horizontal")
-        .with_columns(detail=_detail())
+        .with_columns(detail=_detail(listed))
         .select(EXCEPTIONS.names())
         .cast(EXCEPTIONS)
     )
 
 
-def _detail() -> pl.Expr:
+def _detail(listed: Collection[str]) -> pl.Expr:
     wrong = pl.col("reason").replace_strict(_WHAT_IS_WRONG, return_dtype=pl.String)
     return pl.format(
         "{} for type {}, product {}, channel {}, value date {}{}",
         wrong.str.replace("{templates}", pl.col("templates"), literal=True),
-        *(pl.col(name).fill_null("(none)") for name in ("txn_type", "product_code", "channel")),
+        *(_code(name, listed) for name in ("txn_type", "product_code", "channel")),
         pl.col("bank_value_date").dt.to_string("%Y-%m-%d"),
         pl.when(pl.col("reason").is_in([NO_TEMPLATE, AMBIGUOUS_TEMPLATE]))
         .then(pl.lit(""))
         .otherwise(pl.format(": " + ", ".join(f"{name} {{}}" for name in VARIABLES), *map(_major, VARIABLES))),
+    )
+
+
+def _code(column: str, listed: Collection[str]) -> pl.Expr:
+    """As `masking.masked_code`, of a column."""
+    is_listed = pl.col(column).is_in(sorted(listed))
+    return (
+        pl.when(pl.col(column).is_null())
+        .then(pl.lit(NONE))
+        .when(is_listed)
+        .then(pl.col(column))
+        .otherwise(pl.lit(UNLISTED))
     )
 
 

@@ -13,6 +13,7 @@ from typing import Final
 
 import polars as pl
 
+from ledger_assets.accounting.masking import pattern
 from ledger_assets.accounting.schemas import AMOUNT
 from ledger_assets.accounting.source_errors import UnreadableValue
 
@@ -141,11 +142,12 @@ def _not_a_number(notation: Notation) -> tuple[str, str]:
 
 
 def _demand(values: pl.Series, is_good: pl.Series, rows: pl.Series, problem: tuple[str, str]) -> None:
-    """Raise for the first value that is there and not good. `problem` completes the sentence "'x' ...", and the fix."""
+    """Raise for the first value that is there and not good. `problem` completes the sentence "a value like 'x' ...", and the fix."""
     bad = values.is_not_null() & ~is_good.fill_null(value=False)
     if not bad.any():
         return
     at = bad.arg_max() or 0
     value = str(values[at])
-    shown = value if len(value) <= 80 else f"{value[:80]}..."
-    raise UnreadableValue(int(rows[at]), values.name, value, f"{shown!r} {problem[0]}", problem[1])
+    raise UnreadableValue(
+        int(rows[at]), values.name, value, f"a value like {pattern(value)!r} {problem[0]}", problem[1]
+    )

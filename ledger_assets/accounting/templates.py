@@ -224,6 +224,17 @@ class RuleSet:
         return f"rule set {self.name} v{self.version}"
 
     @cached_property
+    def codes(self) -> frozenset[str]:
+        """The types, products and channels that it names."""
+        matches = [match for template in self.templates for match in template.matches]
+        named = [template.source_type for template in self.templates]
+        named += [account.recognises[0] for account in self.accounts if account.recognises]
+        named += self.products
+        for rule in (*matches, *self.overrides):
+            named += filter(None, (rule.product_code, rule.channel))
+        return frozenset(named)
+
+    @cached_property
     def chart(self) -> dict[str, Account]:
         """The accounts by their code."""
         return {account.account_code: account for account in self.accounts}

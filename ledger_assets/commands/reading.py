@@ -1,5 +1,6 @@
 """Commands that look at the books and change nothing."""
 
+import getpass
 from pathlib import Path
 
 import click
@@ -76,5 +77,5 @@ def export(period: str, notation: str, path: Path) -> None:
     from ledger_assets.storage.export import export as write_month
 
     with connect(ready(Settings.from_environment())) as connection:
-        entries = write_month(connection, period, path, notation=notation)
+        entries = write_month(connection, period, path, notation=notation, performed_by=getpass.getuser())
     click.echo(f"{path}: {entries:,} entries of {period}")

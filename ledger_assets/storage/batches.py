@@ -15,6 +15,7 @@ from psycopg.rows import class_row
 from psycopg.types.json import Jsonb
 
 from ledger_assets.accounting.errors import LedgerError
+from ledger_assets.storage.audit import attempting
 from ledger_assets.storage.database import statement
 
 # Raised by our own functions; see the RAISE statements of the migrations.
@@ -107,7 +108,8 @@ def open_batch(
         "performed_by": performed_by,
         "run_id": run_id,
     }
-    with explained(), connection.transaction():
+    attempt = attempting(connection, "INITIATE", performed_by=performed_by, period=period, kind=kind, run_id=run_id)
+    with attempt, explained(), connection.transaction():
         (batch_id,) = _one(connection, "control/open_batch", parameters)
         return None if batch_id is None else batch(connection, batch_id)
 
@@ -131,7 +133,8 @@ def set_state(
     connection: psycopg.Connection, the_batch: Batch, state: str, *, performed_by: str, **details: Any
 ) -> None:
     """Move the batch to a state, with an audit row; the database refuses a move that the life cycle does not have."""
-    with explained(), connection.transaction():
+    attempt = attempting(connection, "STATE", performed_by=performed_by, batch_id=the_batch.batch_id, wanted=state)
+    with attempt, explained(), connection.transaction():
         connection.execute(
             statement("control/set_batch_state"),
             {"batch_id": the_batch.batch_id, "state": state, "performed_by": performed_by, "details": Jsonb(details)},
@@ -157,7 +160,8 @@ def post_batch(connection: psycopg.Connection, batch_id: str, *, first_period: s
 
     Raises PreflightFailed, BatchStateError or GateFailed, and then nothing has happened.
     """
-    with explained(), connection.transaction():
+    attempt = attempting(connection, "POST", performed_by=performed_by, batch_id=batch_id)
+    with attempt, explained(), connection.transaction():
         (posted,) = _one(
             connection,
             "ledger/post_batch",
@@ -171,7 +175,8 @@ def take_snapshot(connection: psycopg.Connection, period: str, *, first_period: 
 
     Raises PreflightFailed when the month before is not closed, BatchStateError when nothing is posted.
     """
-    with explained(), connection.transaction():
+    attempt = attempting(connection, "CLOSE_PERIOD", performed_by=performed_by, period=period)
+    with attempt, explained(), connection.transaction():
         (accounts,) = _one(
             connection,
             "snapshot/take_snapshot",

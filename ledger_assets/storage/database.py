@@ -5,6 +5,8 @@ called `ledger` and `dagster`; on a user's own server the ledger lives in the da
 Dagster in `<that name>_dagster`.
 """
 
+import os
+import socket
 from functools import cache
 from pathlib import Path
 from typing import Final, LiteralString
@@ -16,6 +18,7 @@ from psycopg.conninfo import conninfo_to_dict
 from tenacity import retry, retry_if_exception, stop_after_attempt, wait_exponential_jitter
 
 from ledger_assets.settings import Settings
+from ledger_assets.storage.discreet import DiscreetConnection
 from ledger_assets.storage.server import EmbeddedServer
 
 OLDEST_SERVER: Final = 15
@@ -117,15 +120,23 @@ def _may_pass(fault: BaseException) -> bool:
     wait=wait_exponential_jitter(multiplier=0.2, max=5, jitter=0.2),
     reraise=True,
 )
-def connect(url: str, *, autocommit: bool = False, application_name: str = "ledger-assets") -> psycopg.Connection:
+def connect(url: str, *, autocommit: bool = False, application_name: str | None = None) -> psycopg.Connection:
     """Open a connection; a server that is restarting or out of reach is tried five times, over some seconds.
 
-    What the server refuses for good (the password, the database) is raised at once, as psycopg raises it.
+    What the server refuses for good (the password, the database) is raised at once, as psycopg raises it. The audit trail
+    keeps the application's name: our own says which process on which host it is. Errors quote no data, see `discreet`.
     """
-    connection = psycopg.connect(url, autocommit=autocommit, application_name=application_name, connect_timeout=10)
+    connection = DiscreetConnection.connect(
+        url, autocommit=autocommit, application_name=application_name or _agent(), connect_timeout=10
+    )
     # Whatever the server's default is: control.require_read_committed says why.
     connection.isolation_level = psycopg.IsolationLevel.READ_COMMITTED
     return connection
+
+
+def _agent() -> str:
+    """This process, for the audit trail. PostgreSQL keeps 63 bytes of it."""
+    return f"ledger-assets[{os.getpid()}]@{socket.gethostname()}"
 
 
 @cache

@@ -10,6 +10,7 @@ from psycopg.rows import class_row
 
 from ledger_assets.accounting.errors import LedgerError
 from ledger_assets.accounting.plain_text import FORMATS, Balance, Entry
+from ledger_assets.storage.audit import record
 from ledger_assets.storage.database import statement
 
 
@@ -17,10 +18,13 @@ class NotClosedError(LedgerError):
     """The month has no balances that an export could assert."""
 
 
-def export(connection: psycopg.Connection, period: str, file: Path, *, notation: str) -> int:
+def export(
+    connection: psycopg.Connection, period: str, file: Path, *, notation: str, performed_by: str | None = None
+) -> int:
     """Write a closed month to a file; returns the number of entries. Streams: no month is too long for memory.
 
-    The file is there completely or not at all. Raises NotClosedError when the month has no balances.
+    The file is there completely or not at all, and not before the audit trail says that `performed_by` (None: the
+    database's user) made it. Raises NotClosedError when the month has no balances.
     """
     connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")  # entries and balances of one moment
     with connection.cursor(row_factory=class_row(Balance)) as cursor:
@@ -39,6 +43,10 @@ def export(connection: psycopg.Connection, period: str, file: Path, *, notation:
     unfinished = file.with_name(f"{file.name}.part")
     with unfinished.open("w", encoding="utf-8") as output:
         output.writelines(FORMATS[notation](period, currency[0] if currency else "XXX", balances, counted()))
+    connection.commit()  # the trail may have grown since that moment
+    who = performed_by or connection.info.user
+    record(connection, "EXPORT", performed_by=who, period=period, format=notation, entries=written)
+    connection.commit()
     unfinished.replace(file)
     return written
 

@@ -11,6 +11,7 @@ import alembic.command
 import sqlalchemy
 from alembic import op
 from alembic.config import Config
+from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
 from ledger_assets.storage.database import connect, sqlalchemy_url
@@ -19,6 +20,13 @@ SCRIPTS = Path(__file__).resolve().parents[2] / "sql" / "migrations"
 
 # Any number that nothing else of ours uses: the lock under which one process migrates and the others wait.
 MIGRATION_LOCK = 7_305_051_910
+
+
+_VERSION_TABLE = {"version_table": "ledger_assets_migration", "version_table_schema": "public"}
+_RECORD = sqlalchemy.text(
+    "SELECT audit.record_operation('MIGRATE', session_user::text, 'SUCCESS', "
+    "details => jsonb_build_object('before', CAST(:before AS text), 'after', CAST(:after AS text)))"
+)
 
 
 def apply_file(name: str) -> None:
@@ -59,5 +67,8 @@ def migrate(url: str) -> None:
     engine = sqlalchemy.create_engine(sqlalchemy_url(url), poolclass=sqlalchemy.pool.NullPool)
     with engine.begin() as connection:
         connection.execute(sqlalchemy.text("SELECT pg_advisory_xact_lock(:key)"), {"key": MIGRATION_LOCK})
+        before = MigrationContext.configure(connection, opts=_VERSION_TABLE).get_current_revision()
         config.attributes["connection"] = connection
         alembic.command.upgrade(config, "head")
+        if before != newest_revision():  # another process may have been faster
+            connection.execute(_RECORD, {"before": before, "after": newest_revision()})

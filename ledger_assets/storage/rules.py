@@ -21,6 +21,7 @@ from ledger_assets.accounting.rule_files import load_approvals, load_rule_set, r
 from ledger_assets.accounting.rule_findings import Finding
 from ledger_assets.accounting.rule_proofs import check_approval
 from ledger_assets.accounting.templates import AccountOverride, Approval, RuleSet, Template, TemplateLine, TemplateMatch
+from ledger_assets.storage.audit import attempting
 from ledger_assets.storage.database import statement
 
 
@@ -48,7 +49,7 @@ def store(connection: psycopg.Connection, rules: RuleSet) -> bool:
     Raises RuleError when that version is there with other content and approved: a change is a new version then.
     """
     key: dict[str, Any] = {"rule_set": rules.name, "version": rules.version}
-    with connection.transaction():
+    with attempting(connection, "STORE_RULES", performed_by=rules.prepared_by, **key), connection.transaction():
         known = connection.execute(statement("acct/rule_set"), key).fetchone()
         if known is not None:
             content_hash, approved_by = known[3], known[4]
@@ -89,7 +90,7 @@ def approve(connection: psycopg.Connection, name: str, version: int, *, approved
     """
     key = {"rule_set": name, "version": version}
     culprit = f"rule set {name} v{version}"
-    with connection.transaction():
+    with attempting(connection, "APPROVE_RULES", performed_by=approved_by, **key), connection.transaction():
         known = connection.execute(statement("acct/rule_set"), key).fetchone()
         if known is None:
             raise RuleError(culprit, "there is no such version", "store it first: materialize journal_templates")

@@ -23,6 +23,7 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 from pyarrow import types
 
+from ledger_assets.accounting.masking import looks_like_data, pattern
 from ledger_assets.accounting.source_errors import SourceFileError, UnreadableValue
 from ledger_assets.accounting.source_mapping import Mapped, SourceMapping
 
@@ -146,10 +147,12 @@ def _frame(batch: pa.RecordBatch) -> pl.DataFrame:
 def _demand_columns(path: Path, names: list[str], mapping: SourceMapping) -> None:
     repeated = [name for name, count in Counter(names).items() if count > 1]
     if repeated:
-        raise SourceFileError(str(path), f"column {repeated[0]!r} is there twice", "give each column its own name")
+        which = "a value of its first line" if looks_like_data(names) else f"column {repeated[0]!r}"
+        raise SourceFileError(str(path), f"{which} is there twice", "give each column its own name")
     missing = [name for name, _ in mapping.needs() if name not in names]
     if missing:
-        lacks, has = ", ".join(dict.fromkeys(missing)), ", ".join(names)
+        lacks = ", ".join(dict.fromkeys(missing))
+        has = "data in its first line, and no names" if looks_like_data(names) else ", ".join(names)
         fix = f"add the column, or name the file's own in [columns] of a mapping (--mapping); the file has {has}"
         raise SourceFileError(str(path), f"it has no column {lacks}", fix, line=1, column=missing[0])
 
@@ -202,9 +205,14 @@ def _records(path: Path, delimiter: str) -> Iterator[tuple[list[str], int]]:
 
 
 def _refuse_encoding(path: Path, line: int, number: int, text: str) -> NoReturn:
-    shown = text.encode("utf-8", "surrogateescape")[:40]
+    shown = pattern(text.encode("utf-8", "surrogateescape").decode("utf-8", "replace"))
     raise SourceFileError(
-        str(path), f"{shown!r} is not UTF-8", "export the file as UTF-8", line=line, column=str(number + 1), value=text
+        str(path),
+        f"a value like {shown!r} is not UTF-8",
+        "export the file as UTF-8",
+        line=line,
+        column=str(number + 1),
+        value=text,
     )
 
 
@@ -215,10 +223,11 @@ def _refuse_csv(path: Path, delimiter: str, width: int, error: Exception) -> NoR
         if len(fields) != width:
             problem = f"it has {len(fields)} fields where the header has {width}"
             fix = "complete the row; if a field holds the delimiter, put it in quotation marks"
-            raise SourceFileError(str(path), problem, fix, line=line, value=delimiter.join(fields)[:200]) from error
+            raise SourceFileError(str(path), problem, fix, line=line, value=delimiter.join(fields)[:200]) from None
     if line <= 1:
         _refuse_emptiness(path)  # a header without its newline
-    raise SourceFileError(str(path), f"it is not CSV ({_first_line(error)})", "export the file again") from error
+    # Arrow quotes the row: not even as the cause of ours may its words get into a log.
+    raise SourceFileError(str(path), f"it is not CSV ({type(error).__name__})", "export the file again") from None
 
 
 def _refuse_emptiness(path: Path) -> NoReturn:

@@ -20,10 +20,12 @@ import psycopg
 from psycopg import sql
 from psycopg.rows import dict_row
 
+from ledger_assets.accounting.masking import masked_text
 from ledger_assets.accounting.schemas import DUPLICATE, Judgement, judge, refuse
 from ledger_assets.accounting.source_errors import LoadRefusedError, SourceFileError
 from ledger_assets.accounting.source_mapping import Mapped, SourceMapping
 from ledger_assets.storage import source_leaves
+from ledger_assets.storage.audit import attempting
 from ledger_assets.storage.binary_copy import copy_frame
 from ledger_assets.storage.database import statement
 from ledger_assets.storage.source_files import read, sha256_of
@@ -65,14 +67,15 @@ class LoadResult:
 
     def __str__(self) -> str:
         if self.already_loaded:
-            return f"{self.file_name} is loaded already: load {self.load_id} of {self.period}; nothing was changed"
+            return f"{masked_text(self.file_name)} is loaded already: load {self.load_id} of {self.period}; nothing was changed"
         counts = {
             "accepted": self.accepted_count, "rejected": self.rejected_count, "skipped": self.skipped_count,
             "unchanged": self.unchanged_count,
         }  # fmt: skip
         shown = ", ".join(f"{count:,} {name}" for name, count in counts.items() if count or name == "accepted")
         why = "".join(f"\n  {reason}: {count:,}" for reason, count in sorted(self.reasons.items()))
-        return f"{self.file_name}: {self.row_count:,} rows, {shown} (load {self.load_id} of {self.period}){why}"
+        name = masked_text(self.file_name)
+        return f"{name}: {self.row_count:,} rows, {shown} (load {self.load_id} of {self.period}){why}"
 
 
 @dataclass
@@ -118,6 +121,20 @@ def ingest(
         SourceFileError: the file cannot be read, or changed meanwhile. Nothing was loaded.
         LoadRefusedError: another currency than that of the books. Nothing was loaded.
     """
+    attempt = attempting(connection, "LOAD", performed_by=loaded_by, period=period, file_name=path.name)
+    with attempt:
+        return _ingest(connection, path, period, mapping, currency, loaded_by, progress)
+
+
+def _ingest(
+    connection: psycopg.Connection,
+    path: Path,
+    period: str,
+    mapping: SourceMapping,
+    currency: str | None,
+    loaded_by: str,
+    progress: Callable[[int], None],
+) -> LoadResult:
     before = _state_of(path)
     identity = {"period": period, "file_sha256": sha256_of(path), "mapping_sha256": mapping.sha256}
     with connection.transaction():
@@ -148,7 +165,8 @@ def withdraw(connection: psycopg.Connection, load_id: int, *, reason: str, by: s
             rows out because this one has them. Nothing was changed.
     """
     this = {"load_id": load_id, "reason": reason, "by": by}
-    with connection.transaction(), connection.cursor(row_factory=dict_row) as cursor:
+    attempt = attempting(connection, "WITHDRAW", performed_by=by, load_id=load_id, reason=reason)
+    with attempt, connection.transaction(), connection.cursor(row_factory=dict_row) as cursor:
         found = cursor.execute(statement("source/period_of_load"), this).fetchone()
         if found is None:
             raise LoadRefusedError(f"load {load_id}", "there is no such load", "look at ledger-assets status")
@@ -166,7 +184,8 @@ def withdraw(connection: psycopg.Connection, load_id: int, *, reason: str, by: s
 
 def acknowledge_rejections(connection: psycopg.Connection, period: str, *, reason: str, by: str) -> int:
     """Declare the open rejections of a month looked at and left out for good; returns how many there were."""
-    with connection.transaction():
+    attempt = attempting(connection, "ACKNOWLEDGE", performed_by=by, period=period, reason=reason)
+    with attempt, connection.transaction():
         return connection.execute(
             statement("source/acknowledge_rejections"), {"period": period, "reason": reason, "by": by}
         ).rowcount

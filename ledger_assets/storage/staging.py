@@ -22,6 +22,7 @@ import polars as pl
 import psycopg
 from psycopg import sql
 
+from ledger_assets.accounting.masking import masked_text
 from ledger_assets.accounting.posting import CompiledRules, Expansion, expand
 from ledger_assets.storage.batches import Batch, fail
 from ledger_assets.storage.binary_copy import copy_frame
@@ -63,7 +64,7 @@ def stage(
     except BaseException as fault:
         # Without a database there is nobody to tell; the next staging of the month replaces this attempt all the same.
         with suppress(psycopg.Error), connect(url) as connection:
-            fail(connection, batch, performed_by=performed_by, reason=f"staging: {type(fault).__name__}: {fault}")
+            fail(connection, batch, performed_by=performed_by, reason=f"staging: {_told(fault)}")
         raise
     return staged
 
@@ -151,9 +152,13 @@ def _write_worker(
             )
     except Exception as fault:
         with suppress(psycopg.Error), connect(url) as connection:
-            connection.execute(statement("control/fail_worker"), worker | {"error": f"{type(fault).__name__}: {fault}"})
+            connection.execute(statement("control/fail_worker"), worker | {"error": _told(fault)})
         raise
     return Staged(transactions, expansion.headers.height, expansion.lines.height, expansion.exceptions.height)
+
+
+def _told(fault: BaseException) -> str:
+    return masked_text(f"{type(fault).__name__}: {fault}")
 
 
 def _fill_leaves(

@@ -14,8 +14,10 @@ from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb
 
 from ledger_assets.accounting.gates import evaluate
+from ledger_assets.accounting.masking import masked_record
 from ledger_assets.accounting.verdicts import Verdict
 from ledger_assets.storage import control_totals
+from ledger_assets.storage.audit import record
 from ledger_assets.storage.batches import Batch, BatchStateError, fail, set_state
 from ledger_assets.storage.batches import batch as read_batch
 from ledger_assets.storage.database import connect, statement
@@ -46,8 +48,9 @@ def validate(url: str, batch: Batch, *, performed_by: str) -> list[GateResult]:
         results = [GateResult(verdict, _offending(connection, batch, verdict)) for verdict in verdicts]
         for result in results:
             _record(connection, batch, result)
-        connection.commit()
         failed = [result.verdict for result in results if not result.verdict.passed]
+        _note(connection, batch, verdicts, performed_by)
+        connection.commit()
         if failed:
             reason = "; ".join(f"{verdict.gate}: {verdict.detail}" for verdict in failed)
             fail(connection, batch, performed_by=performed_by, reason=reason)
@@ -64,7 +67,25 @@ def _offending(connection: psycopg.Connection, batch: Batch, verdict: Verdict) -
     connection.execute("SET LOCAL enable_nestloop = off")
     with connection.cursor(row_factory=dict_row) as cursor:
         rows = cursor.execute(statement(f"staging/offending_{verdict.gate}"), parameters).fetchall()
-    return [{column: "" if value is None else str(value) for column, value in row.items()} for row in rows]
+    return [
+        {column: "" if value is None else str(value) for column, value in masked_record(row).items()} for row in rows
+    ]
+
+
+def _note(connection: psycopg.Connection, batch: Batch, verdicts: Sequence[Verdict], performed_by: str) -> None:
+    """The verdicts in the audit trail."""
+    record(
+        connection,
+        "GATES",
+        performed_by=performed_by,
+        outcome="SUCCESS" if all(verdict.passed for verdict in verdicts) else "FAILED",
+        batch_id=batch.batch_id,
+        attempt=batch.attempt,
+        verdicts={
+            verdict.gate: {"passed": verdict.passed, "expected": verdict.expected, "actual": verdict.actual}
+            for verdict in verdicts
+        },
+    )
 
 
 def _record(connection: psycopg.Connection, batch: Batch, result: GateResult) -> None:

@@ -1,4 +1,4 @@
-SELECT source_type, sum(transaction_count)::bigint
+SELECT acct.shown_code(source_type), sum(transaction_count)::bigint
 FROM control.worker_measure_source
 WHERE batch_id = %(batch_id)s
-GROUP BY source_type
+GROUP BY 1

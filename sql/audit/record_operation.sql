@@ -1,0 +1,1 @@
+SELECT audit.record_operation(%(operation)s, %(performed_by)s, %(outcome)s, %(batch_id)s, %(period)s, %(details)s)

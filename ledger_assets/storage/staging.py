@@ -16,6 +16,7 @@ from datetime import datetime
 from itertools import groupby
 from operator import itemgetter
 from threading import BoundedSemaphore
+from time import perf_counter
 from typing import Any
 
 import polars as pl
@@ -24,9 +25,11 @@ from psycopg import sql
 
 from ledger_assets.accounting.masking import masked_text
 from ledger_assets.accounting.posting import CompiledRules, Expansion, expand
+from ledger_assets.accounting.seal import SEAL_VERSION, Dictionary, seal_blocks
 from ledger_assets.storage.batches import Batch, fail
 from ledger_assets.storage.binary_copy import copy_frame
 from ledger_assets.storage.database import connect, statement
+from ledger_assets.storage.seals import read_dictionary
 from ledger_assets.storage.slices import read_slice
 
 WRITERS = 2
@@ -44,6 +47,8 @@ class Staged:
     entries: int
     lines: int
     exceptions: int
+    sealing_seconds: float = 0.0
+    """Spent on hashing, added up over the writers."""
 
 
 def stage(
@@ -76,13 +81,14 @@ def _write_workers(url: str, batch: Batch, rules: CompiledRules, progress: Progr
 
     def write(worker_number: int, expansion: Expansion, transactions: int, first: int, started_at: datetime) -> Staged:
         try:
-            staged = _write_worker(url, batch, worker_number, expansion, transactions, first, started_at)
+            staged = _write_worker(url, batch, worker_number, expansion, transactions, first, started_at, dictionary)
             progress(transactions)
             return staged
         finally:
             in_memory.release()
 
     with connect(url, autocommit=True) as connection, ThreadPoolExecutor(WRITERS) as pool:
+        dictionary = read_dictionary(connection, batch.batch_id)
         for worker_number, slices in _planned(connection, batch):
             in_memory.acquire()
             _raise_first_fault(futures)
@@ -119,13 +125,14 @@ def _raise_first_fault(futures: Iterable[Future[Staged]]) -> None:
 
 
 def _sum(parts: Iterable[Staged]) -> Staged:
-    total = Staged(0, 0, 0, 0)
+    total = Staged(0, 0, 0, 0, 0.0)
     for part in parts:
         total = Staged(
             total.transactions + part.transactions,
             total.entries + part.entries,
             total.lines + part.lines,
             total.exceptions + part.exceptions,
+            total.sealing_seconds + part.sealing_seconds,
         )
     return total
 
@@ -138,44 +145,60 @@ def _write_worker(
     transactions: int,
     first_number: int,
     started_at: datetime,
+    dictionary: Dictionary,
 ) -> Staged:
     """One worker, one transaction. A failure is noted on the worker's record before it is raised."""
     worker = {"batch_id": batch.batch_id, "attempt": batch.attempt, "worker_number": worker_number}
     try:
         with connect(url) as connection, connection.cursor() as cursor:
-            written = _fill_leaves(cursor, worker, expansion, first_number)
+            written = fill_leaves(cursor, worker, expansion.headers, expansion.lines, first_number)
+            started = perf_counter()
+            seal = seal_of(expansion.headers, expansion.lines, first_number, dictionary)
+            sealing_seconds = perf_counter() - started
             if not expansion.exceptions.is_empty():
                 copy_frame(cursor, sql.Identifier("control", "exception_queue"), _queued(batch, expansion.exceptions))
             cursor.execute(
                 statement("staging/finish_worker"),
-                worker | written | {"records": transactions, "started_at": started_at},
+                worker | written | seal | {"records": transactions, "started_at": started_at},
             )
     except Exception as fault:
         with suppress(psycopg.Error), connect(url) as connection:
             connection.execute(statement("control/fail_worker"), worker | {"error": _told(fault)})
         raise
-    return Staged(transactions, expansion.headers.height, expansion.lines.height, expansion.exceptions.height)
+    entries, lines, exceptions = expansion.headers.height, expansion.lines.height, expansion.exceptions.height
+    return Staged(transactions, entries, lines, exceptions, sealing_seconds)
 
 
 def _told(fault: BaseException) -> str:
     return masked_text(f"{type(fault).__name__}: {fault}")
 
 
-def _fill_leaves(
-    cursor: psycopg.Cursor, worker: dict[str, Any], expansion: Expansion, first_number: int
-) -> dict[str, str | int | None]:
-    """Create and fill the two leaves; a worker without a single entry has none."""
-    entries = expansion.headers.height
-    if entries == 0:
+def fill_leaves(
+    cursor: psycopg.Cursor, worker: dict[str, Any], headers: pl.DataFrame, lines: pl.DataFrame, first_number: int
+) -> dict[str, Any]:
+    """Create and fill the two leaves of a worker, in the transaction that finishes it; without an entry it has none.
+
+    `worker` has batch_id, attempt and worker_number. Returns what `staging/finish_worker` is to be told of them.
+    """
+    if headers.is_empty():
         return dict.fromkeys(("header_leaf", "line_leaf", "first_je_number", "last_je_number")) | {"lines": 0}
-    numbers = {"first_je_number": first_number, "last_je_number": first_number + entries - 1}
+    numbers = {"first_je_number": first_number, "last_je_number": first_number + headers.height - 1}
     row = cursor.execute(statement("staging/create_leaves"), worker | numbers).fetchone()
     if row is None:
         raise AssertionError("staging.create_leaves returned no row")
     header_leaf, line_leaf = row
-    copy_frame(cursor, _table(header_leaf), expansion.headers, freeze=True)
-    copy_frame(cursor, _table(line_leaf), expansion.lines, freeze=True)
-    return {"header_leaf": header_leaf, "line_leaf": line_leaf, "lines": expansion.lines.height, **numbers}
+    copy_frame(cursor, _table(header_leaf), headers, freeze=True)
+    copy_frame(cursor, _table(line_leaf), lines, freeze=True)
+    return {"header_leaf": header_leaf, "line_leaf": line_leaf, "lines": lines.height, **numbers}
+
+
+def seal_of(headers: pl.DataFrame, lines: pl.DataFrame, first_number: int, dictionary: Dictionary) -> dict[str, Any]:
+    """The seal of a worker's rows, as `staging/finish_worker` is to be told of it."""
+    return {
+        "seal_version": SEAL_VERSION,
+        "dictionary_hash": dictionary.hash,
+        "block_hashes": seal_blocks(headers, lines, first_number, dictionary),
+    }
 
 
 def _table(qualified: str) -> sql.Identifier:

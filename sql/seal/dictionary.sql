@@ -1,0 +1,1 @@
+SELECT what, id, entry FROM ledger.dictionary_entries(%(batch_id)s) ORDER BY entry_number

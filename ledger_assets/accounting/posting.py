@@ -11,6 +11,7 @@ without a sort. A second, equally long index says which line of which template e
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import date
 from typing import Final
 
 import polars as pl
@@ -145,6 +146,9 @@ def expand(transactions: pl.DataFrame, rules: CompiledRules, *, first_je_number:
     Entries are numbered from `first_je_number` on, without a gap, in the order of the transactions and of the entries
     of their template. Entries and lines that would be zero are left out.
 
+    A transaction from before the period came too late for its own month: its template is the one of its date, but its
+    entries are of the period's first day and keep that date as `original_date`, which is null everywhere else.
+
     Args:
         transactions: the columns of `TRANSACTIONS`, with nulls only in policy_id, channel, txn_date and currency.
         rules: the compiled rules.
@@ -165,6 +169,7 @@ def expand(transactions: pl.DataFrame, rules: CompiledRules, *, first_je_number:
     failed = [frame.filter(pl.col("reason").is_not_null()).select("row", "reason", "templates") for frame in evaluated]
     wide = _in_order([frame.filter(pl.col("reason").is_null()) for frame in evaluated])
     headers, lines = _entries(wide, transactions, rules, first_je_number)
+    headers = _dated(headers, date.fromisoformat(f"{period}-01"))
     return Expansion(
         headers=headers.with_columns(period=pl.lit(period)).select(HEADERS.names()),
         lines=lines.with_columns(period=pl.lit(period)).select(LINES.names()),
@@ -245,7 +250,7 @@ def _in_order(frames: list[pl.DataFrame]) -> pl.DataFrame:
 def _entries(
     wide: pl.DataFrame, transactions: pl.DataFrame, rules: CompiledRules, first_je_number: int
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Headers and lines, without the period, from one row per transaction."""
+    """Headers and lines, without the period and with the transactions' own dates, from one row per transaction."""
     if wide.is_empty():
         return HEADERS.to_frame(), LINES.to_frame()
     depth = sum(name.startswith("total_") for name in wide.columns)
@@ -260,21 +265,26 @@ def _entries(
     transaction = pl.int_range(totals.len(), dtype=pl.UInt32, eager=True) // depth
     before = numbers.gather_every(depth, depth - 1).shift(1, fill_value=first_je_number - 1)
     row = wide["row"].gather(transaction)
-    headers = (
-        pl.DataFrame(
-            {
-                "total_amount": totals,
-                "je_number": numbers.cast(pl.Int32),
-                "je_date": transactions["bank_value_date"].gather(row),
-                "template_id": rules.template_ids.gather(wide["template"].gather(transaction)),
-                "source_entry": (numbers - before.gather(transaction)).cast(pl.Int16),
-                "source_id": transactions["txn_id"].gather(row),
-            }
-        )
-        .filter(made)
-        .with_columns(original_date=pl.lit(None, pl.Date))
-    )
+    headers = pl.DataFrame(
+        {
+            "total_amount": totals,
+            "je_number": numbers.cast(pl.Int32),
+            "je_date": transactions["bank_value_date"].gather(row),
+            "template_id": rules.template_ids.gather(wide["template"].gather(transaction)),
+            "source_entry": (numbers - before.gather(transaction)).cast(pl.Int16),
+            "source_id": transactions["txn_id"].gather(row),
+        }
+    ).filter(made)
     return headers, _lines(wide, rules, numbers.cast(pl.Int32), depth)
+
+
+def _dated(headers: pl.DataFrame, first_day: date) -> pl.DataFrame:
+    """Entries of transactions from before the period's first day are booked on it, and keep their own date."""
+    is_late = pl.col("je_date") < first_day
+    return headers.with_columns(
+        je_date=pl.when(is_late).then(pl.lit(first_day)).otherwise("je_date"),
+        original_date=pl.when(is_late).then("je_date"),
+    )
 
 
 def _lines(wide: pl.DataFrame, rules: CompiledRules, numbers: pl.Series, depth: int) -> pl.DataFrame:

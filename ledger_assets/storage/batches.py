@@ -20,6 +20,7 @@ from ledger_assets.storage.database import statement
 
 # Raised by our own functions; see the RAISE statements of the migrations.
 PREFLIGHT_FAILED, WRONG_STATE, GATE_FAILED = "LA001", "LA002", "LA003"
+BUILT_UPON, UNCONFIRMED = "LA004", "LA005"
 
 ROWS_PER_WORKER = 250_000
 """Source rows per shard: few enough that two writers share a month of a million rows and that four shards in memory
@@ -36,6 +37,14 @@ class BatchStateError(LedgerError):
 
 class GateFailed(LedgerError):  # noqa: N818 - what happened
     """The posting transaction found a gate's condition broken; nothing was posted."""
+
+
+class BuiltUponError(LedgerError):
+    """Later months build on what would be changed."""
+
+
+class UnconfirmedError(LedgerError):
+    """A reason or a confirmation is missing or wrong."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +75,8 @@ def explained() -> Iterator[None]:
         PREFLIGHT_FAILED: PreflightFailed,
         WRONG_STATE: BatchStateError,
         GATE_FAILED: GateFailed,
+        BUILT_UPON: BuiltUponError,
+        UNCONFIRMED: UnconfirmedError,
     }
     try:
         yield
@@ -173,7 +184,8 @@ def post_batch(connection: psycopg.Connection, batch_id: str, *, first_period: s
 def take_snapshot(connection: psycopg.Connection, period: str, *, first_period: str, performed_by: str) -> int:
     """Take the period's balances and close it; returns how many accounts have one. Safe to repeat.
 
-    Raises PreflightFailed when the month before is not closed, BatchStateError when nothing is posted.
+    Raises PreflightFailed when the month before is not closed or something of the month is not done with (see
+    `control.closing_obstacle`), BatchStateError when nothing is posted.
     """
     attempt = attempting(connection, "CLOSE_PERIOD", performed_by=performed_by, period=period)
     with attempt, explained(), connection.transaction():

@@ -50,6 +50,8 @@ class LoadResult:
         unchanged_count: rows that an earlier load of the month holds with the same content.
         checksum: of the stored rows, as a whole number in digits.
         reasons: rejected rows per reason; a row may have several.
+        booked_in: the month that the transactions are booked in, or will be as things stand: `period`, or the open month
+            when `period` is closed.
         already_loaded: the load was there before, and nothing was changed.
     """
 
@@ -63,6 +65,7 @@ class LoadResult:
     unchanged_count: int
     checksum: str
     reasons: Mapping[str, int]
+    booked_in: str
     already_loaded: bool
 
     def __str__(self) -> str:
@@ -74,8 +77,14 @@ class LoadResult:
         }  # fmt: skip
         shown = ", ".join(f"{count:,} {name}" for name, count in counts.items() if count or name == "accepted")
         why = "".join(f"\n  {reason}: {count:,}" for reason, count in sorted(self.reasons.items()))
+        late = f"\n  {self.period} is closed: booked in {self.booked_in} when that is closed" if self.is_late else ""
         name = masked_text(self.file_name)
-        return f"{name}: {self.row_count:,} rows, {shown} (load {self.load_id} of {self.period}){why}"
+        return f"{name}: {self.row_count:,} rows, {shown} (load {self.load_id} of {self.period}){why}{late}"
+
+    @property
+    def is_late(self) -> bool:
+        """Whether the transactions came too late for their own month."""
+        return self.booked_in != self.period
 
 
 @dataclass

@@ -35,7 +35,7 @@ from ledger_assets.storage.slices import read_slice
 WRITERS = 2
 SHARDS_IN_MEMORY = 4
 
-Slice = tuple[int, int, int]  # load_id, first and last row number
+Slice = tuple[str, int, int, int]  # the load's own month, load_id, first and last row number
 Progress = Callable[[int], None]
 
 
@@ -93,7 +93,7 @@ def _write_workers(url: str, batch: Batch, rules: CompiledRules, progress: Progr
             in_memory.acquire()
             _raise_first_fault(futures)
             started_at = _start(connection, batch, worker_number)
-            transactions = pl.concat([read_slice(connection, batch.period, *piece) for piece in slices])
+            transactions = pl.concat([read_slice(connection, *piece) for piece in slices])
             expansion = expand(transactions, rules, first_je_number=next_number, period=batch.period)
             futures.append(pool.submit(write, worker_number, expansion, transactions.height, next_number, started_at))
             next_number += expansion.headers.height
@@ -105,7 +105,7 @@ def _write_workers(url: str, batch: Batch, rules: CompiledRules, progress: Progr
 def _planned(connection: psycopg.Connection, batch: Batch) -> Iterator[tuple[int, list[Slice]]]:
     rows = connection.execute(statement("control/worker_slices"), {"batch_id": batch.batch_id}).fetchall()
     for worker_number, pieces in groupby(rows, key=itemgetter(0)):
-        yield worker_number, [(load_id, first, last) for _, load_id, first, last in pieces]
+        yield worker_number, [(month, load_id, first, last) for _, month, load_id, first, last in pieces]
 
 
 def _start(connection: psycopg.Connection, batch: Batch, worker_number: int) -> datetime:

@@ -62,7 +62,13 @@ def validate(url: str, batch: Batch, *, performed_by: str) -> list[GateResult]:
 def _offending(connection: psycopg.Connection, batch: Batch, verdict: Verdict) -> list[dict[str, str]]:
     if verdict.passed:
         return []
-    parameters = {"batch_id": batch.batch_id, "period": batch.period, "limit": OFFENDING_ROWS_SHOWN}
+    months = connection.execute(statement("control/batch_source_months"), {"batch_id": batch.batch_id}).fetchall()
+    parameters = {
+        "batch_id": batch.batch_id,
+        "period": batch.period,
+        "source_months": [month for (month,) in months],
+        "limit": OFFENDING_ROWS_SHOWN,
+    }
     # Nobody has counted these tables yet, and what PostgreSQL guesses then makes it loop over rows by the million.
     connection.execute("SET LOCAL enable_nestloop = off")
     with connection.cursor(row_factory=dict_row) as cursor:

@@ -4,6 +4,8 @@ SELECT l.load_id, l.period, l.file_name, l.row_count, l.accepted_count, l.reject
                  FROM (SELECT reason, count(*) AS row_count
                        FROM source.rejected_row r, unnest(r.reasons) AS reason
                        WHERE r.load_id = l.load_id
-                       GROUP BY reason) AS by_reason), '{}') AS reasons
+                       GROUP BY reason) AS by_reason), '{}') AS reasons,
+       coalesce((SELECT b.period FROM control.load_batch p JOIN control.batch b USING (batch_id) WHERE p.load_id = l.load_id),
+                control.month_to_book_in(l.period)) AS booked_in
 FROM source.load l
 WHERE l.load_id = %(load_id)s

@@ -1,1 +1,1 @@
-SELECT load_id FROM control.unprocessed_load WHERE period = %(period)s ORDER BY load_id
+SELECT load_id FROM control.loads_to_journal(%(period)s) ORDER BY load_id

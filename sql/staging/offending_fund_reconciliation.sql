@@ -13,7 +13,7 @@ WITH recognised AS (
 delivered AS (
     SELECT t.txn_id, c.component, c.amount
     FROM control.batch_load b
-    JOIN source.txn_source t ON t.load_id = b.load_id AND t.period = %(period)s,
+    JOIN source.txn_source t ON t.load_id = b.load_id AND t.period = ANY (%(source_months)s),
     LATERAL (VALUES ('tabarru_amount', t.tabarru_amount), ('tanahud_amount', t.tanahud_amount),
                     ('ujroh_amount', t.ujroh_amount)) AS c (component, amount)
     WHERE b.batch_id = %(batch_id)s AND c.amount <> 0)

@@ -4,7 +4,7 @@
 (SELECT t.load_id, t.row_number, t.txn_id, coalesce(e.reason, 'NOT_JOURNALED') AS problem,
         coalesce(e.detail, 'the transaction has no journal entry') AS detail
  FROM control.batch_load b
- JOIN source.txn_source t ON t.load_id = b.load_id AND t.period = %(period)s
+ JOIN source.txn_source t ON t.load_id = b.load_id AND t.period = ANY (%(source_months)s)
  LEFT JOIN control.exception_queue e
         ON e.batch_id = b.batch_id AND e.status = 'OPEN' AND e.load_id = t.load_id AND e.row_number = t.row_number
  WHERE b.batch_id = %(batch_id)s
@@ -16,7 +16,7 @@ UNION ALL
  FROM staging.je_header_staging h
  WHERE h.period = %(period)s AND h.batch_id = %(batch_id)s
    AND NOT EXISTS (SELECT FROM control.batch_load b JOIN source.txn_source t ON t.load_id = b.load_id
-                   WHERE b.batch_id = %(batch_id)s AND t.period = %(period)s AND t.txn_id = h.source_id)
+                   WHERE b.batch_id = %(batch_id)s AND t.period = ANY (%(source_months)s) AND t.txn_id = h.source_id)
  LIMIT %(limit)s)
 UNION ALL
 (SELECT NULL, je_number, NULL, 'CHANGED_BY_HAND', changed

@@ -14,12 +14,15 @@ class Outcome(StrEnum):
     REHEARSED = "rehearsed"
     GATE_FAILED = "gate_failed"
     PREFLIGHT_FAILED = "preflight_failed"
+    NOT_CERTIFIED = "not_certified"
     FAILED = "failed"
 
     @property
     def exit_code(self) -> int:
-        """0 posted or nothing to do, 2 a gate failed, 3 pre-flight failed, 1 anything else."""
-        return {Outcome.GATE_FAILED: 2, Outcome.PREFLIGHT_FAILED: 3, Outcome.FAILED: 1}.get(self, 0)
+        """0 posted or nothing to do, 2 a gate failed or no certificate, 3 pre-flight failed, 1 anything else."""
+        return {Outcome.GATE_FAILED: 2, Outcome.NOT_CERTIFIED: 2, Outcome.PREFLIGHT_FAILED: 3, Outcome.FAILED: 1}.get(
+            self, 0
+        )
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from typing import Any
 from dagster import DagsterInstance, ExecuteInProcessResult
 from dagster._core.errors import DagsterUnknownPartitionError
 
+from ledger_assets.assets.close_report import NOT_CERTIFIED
 from ledger_assets.assets.preflight import PREFLIGHT
 from ledger_assets.close_result import CloseResult, Outcome
 from ledger_assets.definitions import defs
@@ -60,6 +61,8 @@ def _outcome(run: ExecuteInProcessResult) -> Outcome:
         return Outcome.PREFLIGHT_FAILED
     if failed_checks:
         return Outcome.GATE_FAILED
+    if any(NOT_CERTIFIED in _failure_metadata(event) for event in _failures(run)):
+        return Outcome.NOT_CERTIFIED
     if not run.success:
         return Outcome.FAILED
     return Outcome.POSTED if _posted(run) else Outcome.NOTHING_NEW

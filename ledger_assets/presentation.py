@@ -67,6 +67,7 @@ def print_close(result: "CloseResult") -> None:
         "nothing_new": f"{result.period}: nothing new to post; the balances stand",
         "rehearsed": f"[green]{result.period} would pass its gates[/]: {written}; nothing was kept",
         "gate_failed": f"[red]{result.period} stopped at a gate[/]: nothing was posted",
+        "not_certified": f"[red]{result.period} is not certified[/]: its balances and its posted lines were changed",
         "preflight_failed": f"[yellow]{result.period} was not started[/]",
     }.get(result.outcome, f"[red]{result.period} failed[/]")
     out.print(f"{headline} ({result.seconds:.1f} s)")

@@ -5,6 +5,7 @@ acts on them. Everything else in the package is given a `Settings` and never loo
 that a test can call it with the settings it wants.
 """
 
+import base64
 import os
 import re
 from collections.abc import Mapping
@@ -29,7 +30,7 @@ class SettingsError(ValueError):
 class Settings:
     """The decisions of one installation.
 
-    `database_url` stays out of the repr: it may hold a password, and reprs end in logs.
+    `database_url` and `signing_key` stay out of the repr: they are secrets, and reprs end in logs.
     """
 
     database_url: str | None = field(default=None, repr=False)
@@ -38,6 +39,7 @@ class Settings:
     rules: Path = _PROJECT_ROOT / "ledger_assets" / "accounting" / "rules"
     rule_set: str = "combined"
     currency: str | None = None
+    signing_key: bytes | None = field(default=None, repr=False)
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] = os.environ) -> Self:
@@ -53,6 +55,7 @@ class Settings:
             rules=_rules(given),
             rule_set=given.get("LEDGER_RULE_SET", cls.rule_set),
             currency=_currency(given),
+            signing_key=_signing_key(given),
         )
 
     @property
@@ -89,6 +92,22 @@ def _currency(given: Mapping[str, str]) -> str | None:
     if value is not None and not _CURRENCY.fullmatch(value):
         raise SettingsError("LEDGER_CURRENCY", value, "write the three capital letters of ISO 4217, for example IDR")
     return value
+
+
+def _signing_key(given: Mapping[str, str]) -> bytes | None:
+    """The seed of the key that signs certificates. What is wrong with it is said without showing any of it."""
+    value = given.get("LEDGER_SIGNING_KEY")
+    if value is None:
+        return None
+    try:
+        seed = base64.b64decode(value, validate=True)
+    except ValueError:  # from None: the cause may quote the value
+        seed = b""
+    if len(seed) != 32:
+        raise SettingsError(
+            "LEDGER_SIGNING_KEY", "(not shown)", "write 32 random bytes in base64: openssl rand -base64 32"
+        )
+    return seed
 
 
 def _database_url(given: Mapping[str, str]) -> str | None:

@@ -1,10 +1,17 @@
 """The paper of the close: one page a month for those who answer for the books (A14, B8)."""
 
-from dagster import AssetExecutionContext, MaterializeResult, MetadataValue, asset
+from dataclasses import replace
 
+from dagster import AssetExecutionContext, Failure, MaterializeResult, MetadataValue, asset
+
+from ledger_assets.accounting.certificate import CertificateError, fingerprint, signer
 from ledger_assets.periods import MONTHS
 from ledger_assets.reporting.close_report import CloseReport, amount, read, write
 from ledger_assets.resources import LedgerResource
+from ledger_assets.storage.certificates import Issued, issue
+
+NOT_CERTIFIED = "not_certified"
+"""Metadata key of the failure of a month whose certificate was refused; the command line makes exit code 2 of it."""
 
 
 @asset(
@@ -19,12 +26,34 @@ def close_report(context: AssetExecutionContext, ledger: LedgerResource) -> Mate
 
     It holds counts and totals only. What is not in order stands at its top; a month with open points gets its page
     too, because stopping a close is the business of the checks.
+
+    A closed month gets its certificate first: the balances, added up again from the posted lines by another engine,
+    and signed. When they differ, the page says so and the run fails.
     """
+    certificate: Issued | None = None
+    refusal: CertificateError | None = None
     with ledger.connect() as connection:
         report = read(connection, context.partition_key)
+        if report.is_closed:
+            try:
+                certificate = issue(connection, ledger.settings, report.period, performed_by=ledger.actor)
+            except CertificateError as fault:
+                refusal = fault
+    report = replace(
+        report,
+        certificate=certificate.document if certificate else None,
+        certificate_refusal=str(refusal) if refusal else None,
+    )
     path = write(ledger.settings.home, report)
+    if refusal:
+        raise Failure(
+            str(refusal),
+            metadata={NOT_CERTIFIED: type(refusal).__name__, "fix": refusal.fix, "path": MetadataValue.path(path)},
+            allow_retries=False,
+        ) from refusal
     return MaterializeResult(
         metadata={
+            **_certified(certificate),
             "path": MetadataValue.path(path),
             "status": report.status,
             "entries": report.entry_count,
@@ -33,6 +62,16 @@ def close_report(context: AssetExecutionContext, ledger: LedgerResource) -> Mate
             "summary": MetadataValue.md(_summary(report)),
         }
     )
+
+
+def _certified(certificate: Issued | None) -> dict[str, MetadataValue | str]:
+    if certificate is None:
+        return {}
+    return {
+        "certificate": MetadataValue.path(certificate.path),
+        "certificate_sha256": str(certificate.document["sha256"]),
+        "certificate_signed_with": fingerprint(signer(certificate.document)),
+    }
 
 
 def _summary(report: CloseReport) -> str:

@@ -21,8 +21,8 @@ from ledger_assets.settings import Settings
 def close(period: str, dry_run: bool, verbose: bool, as_json: bool) -> None:
     """Close a month: stage, gates, post, balances, report.
 
-    Exit code 0: posted, or nothing to do. 2: a gate failed. 3: pre-flight failed, nothing was started. 1: anything
-    else.
+    Exit code 0: posted, or nothing to do. 2: a gate failed, or the certificate was refused. 3: pre-flight failed,
+    nothing was started. 1: anything else.
     """
     settings = Settings.from_environment()
     ready(settings)

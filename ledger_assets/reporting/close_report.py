@@ -22,6 +22,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from ledger_assets.accounting.amounts import COMPONENTS
 from ledger_assets.accounting.balances import CONTROLS, Balances
+from ledger_assets.accounting.certificate import Document, fingerprint, signer
 from ledger_assets.accounting.gates import GATES
 from ledger_assets.accounting.money import from_minor
 from ledger_assets.accounting.verdicts import Verdict
@@ -108,6 +109,8 @@ class CloseReport:
     balances: Balances
     exceptions: Sequence[Row]
     refusals: Sequence[Row]
+    certificate: Document | None = None
+    certificate_refusal: str | None = None
 
     @property
     def period(self) -> str:
@@ -209,6 +212,11 @@ class CloseReport:
         ]
 
     @property
+    def signed_with(self) -> str:
+        """The fingerprint of the key that signed the certificate."""
+        return fingerprint(signer(self.certificate)) if self.certificate else ""
+
+    @property
     def largest_flow(self) -> Decimal:
         """The scale of the charts: one for all funds, so that they can be compared."""
         return max((abs(fund[flow]) for fund in self.funds for flow in ("income", "expense")), default=ZERO)
@@ -230,6 +238,7 @@ class CloseReport:
             (waiting, f"{waiting:,} delivered transactions are in no posted batch."),
             (exceptions, f"{exceptions:,} transactions wait in the exception queue."),
             (refused, f"{refused:,} refused rows are open."),
+            (self.certificate_refusal, f"The month is not certified: {self.certificate_refusal}"),
         ]
         return [point for is_open, point in points if is_open]
 

@@ -1,0 +1,1 @@
+SELECT encode(hash, 'hex') AS hash FROM audit.operation_chain WHERE position = %(position)s

@@ -1,0 +1,1 @@
+SELECT ledger.hold_close(%(period)s)

@@ -1,0 +1,1 @@
+SELECT ledger.record_certificate(%(period)s, %(document)s, %(performed_by)s)

@@ -1,0 +1,1 @@
+SELECT encode(hash, 'hex') AS hash FROM ledger.seal_chain WHERE position = %(position)s

@@ -134,7 +134,9 @@ class Blocks:
             "original_date": headers["original_date"].to_physical().fill_null(NO_DATE),
             "source_id_length": source_id.str.len_bytes().cast(pl.Int32).fill_null(-1),
         }
-        self._headers = [_column(columns.get(n, headers.get_column(n, default=None)), t) for n, t in HEADER_COLUMNS.items()]
+        self._headers = [
+            _column(columns.get(n, headers.get_column(n, default=None)), t) for n, t in HEADER_COLUMNS.items()
+        ]
         account = _positions(lines["account_id"], dictionary.account_table)
         self.are_known = all((ids.is_empty() or ids.min() >= 0) for ids in (account, columns["template"]))
         self._lines = [_column(account if n == "account" else lines[n], t) for n, t in LINE_COLUMNS.items()]

@@ -26,7 +26,7 @@ from psycopg import sql
 from ledger_assets.accounting.masking import masked_text
 from ledger_assets.accounting.posting import CompiledRules, Expansion, expand
 from ledger_assets.accounting.seal import SEAL_VERSION, Dictionary, seal_blocks
-from ledger_assets.storage.batches import Batch, fail
+from ledger_assets.storage.batches import Batch, explained, fail
 from ledger_assets.storage.binary_copy import copy_frame
 from ledger_assets.storage.database import connect, statement
 from ledger_assets.storage.seals import read_dictionary
@@ -60,12 +60,13 @@ def stage(
     and the error is raised. `progress` is told the transactions of each worker as it completes.
     """
     try:
-        staged = _write_workers(url, batch, rules, progress)
-        with connect(url) as connection:
-            connection.execute(
-                statement("staging/finish_batch"),
-                {"batch_id": batch.batch_id, "attempt": batch.attempt, "performed_by": performed_by},
-            )
+        with explained():  # an abort is told by the database
+            staged = _write_workers(url, batch, rules, progress)
+            with connect(url) as connection:
+                connection.execute(
+                    statement("staging/finish_batch"),
+                    {"batch_id": batch.batch_id, "attempt": batch.attempt, "performed_by": performed_by},
+                )
     except BaseException as fault:
         # Without a database there is nobody to tell; the next staging of the month replaces this attempt all the same.
         with suppress(psycopg.Error), connect(url) as connection:
@@ -113,6 +114,7 @@ def _start(connection: psycopg.Connection, batch: Batch, worker_number: int) -> 
         statement("control/start_worker"), {"batch_id": batch.batch_id, "worker_number": worker_number}
     ).fetchone()
     if row is None:
+        connection.execute(statement("staging/require_attempt"), {"batch_id": batch.batch_id, "attempt": batch.attempt})
         raise RuntimeError(f"worker {worker_number} of {batch.batch_id} is gone: another run replaced the batch")
     started_at: datetime = row[0]
     return started_at

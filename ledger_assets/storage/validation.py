@@ -18,7 +18,7 @@ from ledger_assets.accounting.masking import masked_record
 from ledger_assets.accounting.verdicts import Verdict
 from ledger_assets.storage import control_totals
 from ledger_assets.storage.audit import record
-from ledger_assets.storage.batches import Batch, BatchStateError, fail, set_state
+from ledger_assets.storage.batches import Batch, BatchStateError, explained, fail, set_state
 from ledger_assets.storage.batches import batch as read_batch
 from ledger_assets.storage.database import connect, statement
 
@@ -40,6 +40,8 @@ def validate(url: str, batch: Batch, *, performed_by: str) -> list[GateResult]:
     again. Raises BatchStateError for a batch that was not staged to its end, or that another run has replaced.
     """
     with connect(url) as connection:
+        with explained():
+            connection.execute(statement("control/refuse_aborted"), {"batch_id": batch.batch_id})
         if read_batch(connection, batch.batch_id).entry_count is None:
             raise BatchStateError(batch.batch_id, "it was not staged to its end", "stage the period again")
     control_totals.measure(url, batch.batch_id)

@@ -3,7 +3,7 @@
 from ledger_assets.storage.migrations import apply_file
 
 revision = "0012"
-down_revision = "0008"
+down_revision = "0011"
 
 
 def upgrade() -> None:

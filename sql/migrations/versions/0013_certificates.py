@@ -3,7 +3,7 @@
 from ledger_assets.storage.migrations import apply_file
 
 revision = "0013"
-down_revision = "0008"
+down_revision = "0012"
 
 
 def upgrade() -> None:

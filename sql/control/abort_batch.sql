@@ -1,0 +1,1 @@
+SELECT control.abort_batch(%(batch_id)s, %(reason)s, %(performed_by)s)

@@ -1,0 +1,1 @@
+SELECT staging.require_attempt(%(batch_id)s, %(attempt)s)

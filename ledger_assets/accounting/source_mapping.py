@@ -183,7 +183,8 @@ class SourceMapping:
             return as_amount(delivered, rows, self.notation if column is not None else Notation())
         if name in DATES:
             return as_day(delivered, rows, self.notation)
-        return self._translated(name, as_text(delivered, rows))
+        translated = self._translated(name, as_text(delivered, rows))
+        return as_text(translated, rows) if name in self.values else translated
 
     def _translated(self, name: str, text: pl.Series) -> pl.Series:
         translation = dict(self.values.get(name, {}))
@@ -214,7 +215,7 @@ def _ids(rule: IdRule, kept: pl.DataFrame, rows: pl.Series) -> pl.Series:
     parts = [as_text(kept[column], rows).alias(str(number)) for number, column in enumerate(rule.columns)]
     parts = parts or [rows.cast(pl.String)]
     joined = pl.concat_str(pl.all(), separator=rule.separator, ignore_nulls=False)
-    return pl.DataFrame(parts).select(pl.lit(rule.prefix) + joined).to_series()
+    return as_text(pl.DataFrame(parts).select((pl.lit(rule.prefix) + joined).alias("txn_id")).to_series(), rows)
 
 
 def _dates(rule: DateRule, kept: pl.DataFrame, rows: pl.Series) -> pl.Series:

@@ -25,6 +25,7 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 from pyarrow import types
 
+from ledger_assets.accounting.errors import quoted
 from ledger_assets.accounting.source_errors import SourceFileError, UnreadableValue
 from ledger_assets.accounting.source_mapping import Mapped, SourceMapping
 
@@ -43,6 +44,9 @@ MOST_COLUMNS: Final = 1_000
 
 LARGEST_BATCH: Final = 512 * 1024 * 1024
 """Bytes of text in a column of a Parquet batch: 2 kB a row. A dictionary can promise a thousand times as much."""
+
+LARGEST_CELL: Final = 16 * 1024 * 1024
+"""Bytes of one text: what a CSV block holds at most, and far less than a jsonb text can."""
 
 
 def read(path: Path, mapping: SourceMapping, period: str, *, batch_rows: int = BATCH_ROWS) -> Iterator[Mapped]:
@@ -96,6 +100,10 @@ def sha256_of(path: Path) -> str:
 
 def _demand_regular_file(path: Path) -> None:
     """A pipe would wait for ever, and a device has no end."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError as error:
+        raise SourceFileError(quoted(str(path)), "its name is not UTF-8", "rename it") from error
     with _file_errors(path):
         mode = path.stat().st_mode
     if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):  # opening a directory says what it is
@@ -184,12 +192,14 @@ def _is_text(kind: pa.DataType) -> bool:
 
 def _demand_size(path: Path, batch: pa.RecordBatch) -> None:
     for name, column in zip(batch.schema.names, batch, strict=True):
-        if types.is_dictionary(column.type) and _is_text(column.type.value_type) and len(column.dictionary):
-            size = pc.sum(pc.binary_length(column.dictionary).cast(pa.int64()).take(column.indices)).as_py() or 0
-            if size > LARGEST_BATCH:
-                problem = f"{len(column):,} rows hold {size:,} bytes of text"
-                fix = "check the export: a text of a transaction has 200 bytes at most"
-                raise SourceFileError(str(path), problem, fix, column=name)
+        if not (types.is_dictionary(column.type) and _is_text(column.type.value_type) and len(column.dictionary)):
+            continue
+        sizes = pc.binary_length(column.dictionary).cast(pa.int64()).take(column.indices)
+        total, longest = pc.sum(sizes).as_py() or 0, pc.max(sizes).as_py() or 0
+        if total > LARGEST_BATCH or longest > LARGEST_CELL:
+            problem = f"{len(column):,} rows hold {total:,} bytes of text, {longest:,} in one of them"
+            fix = "check the export: a text of a transaction has 200 bytes at most"
+            raise SourceFileError(str(path), problem, fix, column=name)
 
 
 def _frame(batch: pa.RecordBatch) -> pl.DataFrame:

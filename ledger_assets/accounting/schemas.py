@@ -58,8 +58,8 @@ class Judgement(NamedTuple):
 
     Attributes:
         accepted: the twelve source columns, amounts as Decimal(18, 2), and row_number (Int32), in the given order.
-        rejected: row_number (Int32), txn_id (String, null where missing or too long), reasons (list of codes from `REASONS`) and raw, the
-            row as it was delivered, as the text of a JSON object.
+        rejected: row_number (Int32), txn_id (String, null where missing or too long), reasons (list of codes from
+            `REASONS`) and raw, the row as it was delivered, as the text of a JSON object.
     """
 
     accepted: pl.DataFrame

@@ -5,6 +5,7 @@ from dagster import AssetExecutionContext, MaterializeResult, MetadataValue, ass
 from ledger_assets.periods import MONTHS
 from ledger_assets.reporting.close_report import CloseReport, amount, read, write
 from ledger_assets.resources import LedgerResource
+from ledger_assets.visible import in_markdown
 
 
 @asset(
@@ -40,6 +41,8 @@ def _summary(report: CloseReport) -> str:
     table = ["| fund | opening | debit | credit | closing |", "| :-- | --: | --: | --: | --: |"]
     for fund in [*report.accounts_by_fund, report.all_accounts]:
         balances = (fund.opening_balance, fund.debit, fund.credit, fund.closing_balance)
-        table.append(f"| {fund.fund} | {' | '.join(amount(balance) for balance in balances)} |")
-    points = [f"- {point}" for point in report.open_points] or ["In order: every gate passed, every figure ties."]
+        table.append(f"| {in_markdown(fund.fund)} | {' | '.join(amount(balance) for balance in balances)} |")
+    points = [f"- {in_markdown(point)}" for point in report.open_points] or [
+        "In order: every gate passed, every figure ties."
+    ]
     return "\n".join([*table, "", *points])

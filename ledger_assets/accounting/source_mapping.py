@@ -137,7 +137,8 @@ class SourceMapping:
                 yield column, kinds[name]
         made_from = [*self.skip_where, *(self.id.columns if self.id else [])]
         if self.date:
-            made_from += [self.date.year, *([self.date.month_column] if self.date.month_column else [])]
+            month = self.date.month_column
+            made_from += [self.date.year, *([] if month is None else [month])]  # a column may have an empty name
         yield from ((column, "text") for column in made_from)
 
     def apply(self, raw: pl.DataFrame, first_row: int, period: str) -> Mapped:

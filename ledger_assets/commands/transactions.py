@@ -14,7 +14,7 @@ from ledger_assets.settings import Settings
 
 @click.command()
 @period_option
-@click.option("--rows", required=True, type=click.IntRange(min=0), help="How many transactions.")
+@click.option("--rows", required=True, type=click.IntRange(0, 1_000_000_000), help="How many transactions.")
 @click.option(
     "--seed", default=1, show_default=True, type=click.IntRange(0, 2**63 - 1), help="The same seed gives the same rows."
 )

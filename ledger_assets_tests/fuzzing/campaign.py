@@ -1,7 +1,7 @@
 """Coverage-guided campaigns: `python -m ledger_assets_tests.fuzzing.campaign TARGET [FOLDER] [-max_total_time=300]`.
 
 Needs atheris, which is no dependency of the project: install it into an environment of its own beside the project's
-(`make fuzz` says how). FOLDER keeps what was found interesting; a crash is written beside it.
+(docs/bad-input.md says how). FOLDER keeps what was found interesting; a crash is written beside it.
 """
 
 import sys

@@ -6,18 +6,20 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 WORKERS ?= 2
 PORT ?= 3000
+FUZZ_TIMES ?= 20
 
 # The first interpreter that is new enough; a name that exists may still lead nowhere, so each is asked.
 PYTHON ?= $(shell for name in python3 python3.13 python3.12 python3.11; do \
 	$$name -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$name && break; done)
 
-.PHONY: help install demo ui test lint types down clean
+.PHONY: help install demo ui test fuzz lint types down clean
 
 help:
 	@echo "make install   the environment, in $(VENV), with the pinned dependencies and the command ledger-assets"
 	@echo "make demo      set up, generate months of which one is faulty, close them through Dagster"
 	@echo "make ui        open Dagster's UI on what the demo made (PORT=3001 for another port)"
 	@echo "make test      all tests, each against a real PostgreSQL"
+	@echo "make fuzz      the tests of bad input with twenty times their examples (FUZZ_TIMES=100 for more)"
 	@echo "make lint types   ruff and mypy"
 	@echo "make down      stop the embedded server; its data stays"
 	@echo "make clean     remove the environment and the caches; the ledger in .ledger stays"
@@ -40,6 +42,9 @@ ui: install
 
 test: install
 	@$(BIN)/pytest -n $(WORKERS)
+
+fuzz: install
+	@FUZZ_TIMES=$(FUZZ_TIMES) $(BIN)/pytest -n $(WORKERS) ledger_assets_tests/fuzzing
 
 lint: install
 	@$(BIN)/ruff check

@@ -21,6 +21,7 @@ from ledger_assets.commands import (
 )
 from ledger_assets.presentation import print_error
 from ledger_assets.settings import SettingsError
+from ledger_assets.visible import visible
 
 
 class Commands(click.Group):
@@ -38,6 +39,14 @@ class Commands(click.Group):
             code = 1
         sys.exit(code if isinstance(code, int) else 0)
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """As click's own, after refusing words that no command takes: they would be stored, and shown to others."""
+        for word in args:
+            if visible(word) != word:
+                shown = visible(word)[:80]
+                raise click.UsageError(f"'{shown}' holds a control character, or bytes that are not UTF-8", ctx)
+        return super().parse_args(ctx, args)
+
     def invoke(self, ctx: click.Context) -> Any:
         from ledger_assets.storage.database import DatabaseError
         from ledger_assets.storage.server import ServerError
@@ -46,6 +55,11 @@ class Commands(click.Group):
             return super().invoke(ctx)
         except (LedgerError, SettingsError, DatabaseError, ServerError) as error:
             print_error(str(error))
+            sys.exit(1)
+        except OSError as error:
+            if not error.filename:
+                raise
+            print_error(f"{error.filename}: {error.strerror}. Fix: check the path, the permissions and the disk.")
             sys.exit(1)
 
 

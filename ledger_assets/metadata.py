@@ -9,6 +9,8 @@ from typing import Any
 
 from dagster import MetadataValue, TableMetadataValue, TableRecord
 
+from ledger_assets.visible import on_one_line, visible
+
 ROWS_SHOWN = 20
 BAR_WIDTH = 40
 
@@ -32,7 +34,7 @@ def text(value: Any) -> str:
         case int() | Decimal():
             return f"{value:,}"
         case _:
-            return str(value)
+            return visible(str(value))
 
 
 def bars(amounts: Mapping[str, Decimal]) -> MetadataValue:
@@ -43,6 +45,7 @@ def bars(amounts: Mapping[str, Decimal]) -> MetadataValue:
     name_width, amount_width = max(map(len, amounts)), max(len(f"{amount:,}") for amount in amounts.values())
     lines = []
     for name, amount in amounts.items():
+        label = on_one_line(name).replace("`", "'")  # three of them would end the fence
         bar = ("█" if amount >= 0 else "░") * int(abs(amount) * BAR_WIDTH / largest)
-        lines.append(f"{name:<{name_width}}  {amount:>{amount_width},}  {bar}")
+        lines.append(f"{label:<{name_width}}  {amount:>{amount_width},}  {bar}")
     return MetadataValue.md("```\n" + "\n".join(lines) + "\n```")

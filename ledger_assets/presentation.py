@@ -12,6 +12,8 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from ledger_assets.visible import visible
+
 if TYPE_CHECKING:
     from ledger_assets.close_result import CloseResult
 
@@ -31,9 +33,9 @@ class Advance(Protocol):
 @contextmanager
 def progress_bar(title: str, total: int | None) -> Iterator[Advance]:
     """A bar on a terminal; silence anywhere else."""
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    columns = TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
     with Progress(*columns, console=err, disable=not sys.stderr.isatty(), transient=True) as progress:
-        task = progress.add_task(title, total=total)
+        task = progress.add_task(visible(title), total=total)
         yield lambda rows: progress.advance(task, rows)
 
 
@@ -56,7 +58,7 @@ def _shown(value: Any) -> str:
         return ""
     if isinstance(value, bool):
         return "yes" if value else "NO"
-    return f"{value:,}" if isinstance(value, int | Decimal) else str(value)
+    return f"{value:,}" if isinstance(value, int | Decimal) else visible(str(value))
 
 
 def print_close(result: "CloseResult") -> None:
@@ -72,7 +74,7 @@ def print_close(result: "CloseResult") -> None:
     }.get(result.outcome, f"[red]{result.period} failed[/]")
     out.print(f"{headline} ({result.seconds:.1f} s)")
     for problem in result.problems:
-        out.print(f"  {escape(problem)}", soft_wrap=True)
+        out.print(f"  {escape(visible(problem))}", soft_wrap=True)
     for gate in result.gates:
         if gate["offending"]:
             print_table(f"{gate['gate']}: first rows", gate["offending"][:5])
@@ -80,4 +82,4 @@ def print_close(result: "CloseResult") -> None:
 
 def print_error(message: str) -> None:
     """What went wrong, on standard error."""
-    err.print(f"[red]error:[/] {escape(message)}", highlight=False, soft_wrap=True)  # a broken path is no path
+    err.print(f"[red]error:[/] {escape(visible(message))}", highlight=False, soft_wrap=True)  # a broken path is no path

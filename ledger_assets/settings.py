@@ -15,7 +15,7 @@ from typing import Self
 from urllib.parse import urlsplit
 
 _PROJECT_ROOT = Path(__file__).resolve().parent.parent
-_PERIOD = re.compile(r"[0-9]{4}-(0[1-9]|1[0-2])")
+_PERIOD = re.compile(r"(?!0000)[0-9]{4}-(0[1-9]|1[0-2])")
 _CURRENCY = re.compile(r"[A-Z]{3}")
 
 
@@ -53,7 +53,7 @@ class Settings:
             home=_home(given),
             first_period=_first_period(given),
             rules=_rules(given),
-            rule_set=given.get("LEDGER_RULE_SET", cls.rule_set),
+            rule_set=_rule_set(given),
             currency=_currency(given),
             signing_key=_signing_key(given),
         )
@@ -87,6 +87,13 @@ def _first_period(given: Mapping[str, str]) -> str:
     return value
 
 
+def _rule_set(given: Mapping[str, str]) -> str:
+    value = given.get("LEDGER_RULE_SET", Settings.rule_set)
+    if not value.isprintable():  # nor are the bytes that were not UTF-8
+        raise SettingsError("LEDGER_RULE_SET", value, "write the name of a rule set, for example combined")
+    return value
+
+
 def _currency(given: Mapping[str, str]) -> str | None:
     value = given.get("LEDGER_CURRENCY")
     if value is not None and not _CURRENCY.fullmatch(value):
@@ -117,8 +124,14 @@ def _database_url(given: Mapping[str, str]) -> str | None:
     fix = "write postgresql://USER:PASSWORD@HOST:PORT/DATABASE, or unset it to use the embedded server"
     if not value.startswith(("postgresql://", "postgres://")):
         raise SettingsError("LEDGER_DATABASE_URL", _shown(value), f"it is not the URL of a PostgreSQL database; {fix}")
-    if not urlsplit(value).path.strip("/"):
-        raise SettingsError("LEDGER_DATABASE_URL", _shown(value), f"it names no database; {fix}")
+    try:
+        path, problem = urlsplit(value).path, ""
+    except ValueError:  # whose message may quote the password
+        path, problem = "-", "it cannot be read as a URL"
+    if not path.strip("/"):
+        problem = "it names no database"
+    if problem:
+        raise SettingsError("LEDGER_DATABASE_URL", _shown(value), f"{problem}; {fix}")
     return value
 
 

@@ -10,6 +10,15 @@ _QUOTED: Final = 120
 """At most so many characters of an expression are quoted in a message."""
 
 
+def quoted(value: object) -> str:
+    """A value as a message shows it: short, however long it is. A number of thousands of digits has no text at all."""
+    try:
+        shown = repr(value)
+    except (ValueError, RecursionError):
+        return f"a very large {type(value).__name__}"
+    return shown if len(shown) <= _QUOTED else f"{shown[:_QUOTED]}..."
+
+
 class LedgerError(Exception):
     """Something that the accounting rules forbid.
 

@@ -4,10 +4,12 @@ Here: reading and checking the file. Every complaint names the key, what is wron
 here: what a mapping does (source_mapping).
 """
 
+import re
 import tomllib
+import warnings
 from collections.abc import Mapping
 from datetime import date
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal, InvalidOperation, Overflow
 from pathlib import Path
 from typing import Final, NoReturn, TypeVar
 
@@ -15,7 +17,7 @@ import polars as pl
 
 from ledger_assets.accounting.amounts import COMPONENTS, GROSS
 from ledger_assets.accounting.amounts import VARIABLES as AMOUNTS
-from ledger_assets.accounting.errors import AmountError
+from ledger_assets.accounting.errors import AmountError, quoted
 from ledger_assets.accounting.money import to_minor
 from ledger_assets.accounting.schemas import DATES, SOURCE_COLUMNS, TEXTS
 from ledger_assets.accounting.source_errors import MappingError
@@ -26,6 +28,9 @@ ROW_POSITION: Final = "row_position"
 """In `[id] from`: the id is the prefix and the row's position in the file."""
 
 _T = TypeVar("_T")
+_LARGEST_NUMBER: Final = 1_000_000
+_NO_MARKS: Final = frozenset('0123456789-+"\r\n\0')
+_UNSEEN: Final = re.compile(r"[\0-\x1f\x7f]")
 _KINDS: Final[Mapping[type, str]] = {
     str: "a text in quotation marks", int: "a whole number", bool: "true or false", dict: "a table", list: "a list",
     date: "a day without quotation marks, such as 2025-01-31",
@@ -55,8 +60,10 @@ def parse_mapping(content: bytes, file: str) -> SourceMapping:
     """
     try:
         root = _Table(file, "", tomllib.loads(content.decode()))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except ValueError as error:  # not TOML, not UTF-8, or a number of thousands of digits
         raise MappingError(file, f"it is not TOML in UTF-8 ({error})", "correct the place named above") from error
+    except RecursionError as error:
+        raise MappingError(file, "it is nested too deeply", "write tables like those of examples/lgpif") from error
     delimiter, decimal, thousands = _file(root.table("file"))
     day_format, date_rule = _date(root.table("date"))
     skip_where, skip_zero_amounts = _skip(root.table("skip"))
@@ -107,7 +114,9 @@ class _Table:
         value = self._content.pop(key)
         # Exactly this type: for Python true is an int, and a moment is a date.
         if type(value) is not kind:
-            self.refuse(key, f"is {value!r}", f"write {_KINDS[kind]}")
+            self.refuse(key, f"is {quoted(value)}", f"write {_KINDS[kind]}")
+        if isinstance(value, int) and abs(value) > _LARGEST_NUMBER:
+            self.refuse(key, f"is {quoted(value)}", f"write a number up to {_LARGEST_NUMBER:,}")
         return value
 
     def table(self, key: str) -> "_Table":
@@ -156,7 +165,7 @@ def _file(table: _Table) -> tuple[str, str, str]:
     )  # fmt: skip
     table.done()
     for key, mark, least in (("delimiter", delimiter, 1), ("decimal", decimal, 1), ("thousands", thousands, 0)):
-        if not least <= len(mark) <= 1 or mark in set('0123456789-"\r\n') or not mark.isascii():
+        if not least <= len(mark) <= 1 or mark in _NO_MARKS or not mark.isascii():
             table.refuse(key, f"is {mark!r}", "write one character, such as a comma, a point or a semicolon")
     if decimal == thousands:
         table.refuse("thousands", "is the decimal point too", "use different characters")
@@ -194,7 +203,7 @@ def _date(table: _Table) -> tuple[str, DateRule | None]:
     """How days are written, and the rule that makes them if the file has none."""
     day_format = table.take("format", str, Notation().day)
     sample = date(2025, 1, 31)
-    if pl.Series([sample.strftime(day_format)]).str.to_date(day_format, strict=False)[0] != sample:
+    if _UNSEEN.search(day_format) or not _reads_back(sample, day_format):
         table.refuse("format", f"is {day_format!r}", "name day, month and year like %d/%m/%Y (%d %m %y, or %b for Jan)")
     if not table:
         return day_format, None
@@ -206,6 +215,14 @@ def _date(table: _Table) -> tuple[str, DateRule | None]:
     if not 1 <= day <= 28:
         table.refuse("day", f"is {day}", "write 1 to 28, which every month has")
     return day_format, DateRule(year, month, day)
+
+
+def _reads_back(sample: date, day_format: str) -> bool:
+    try:
+        with warnings.catch_warnings(action="ignore"):  # about fractions of a second, which no day has
+            return bool(pl.Series([sample.strftime(day_format)]).str.to_date(day_format, strict=False)[0] == sample)
+    except (pl.exceptions.PolarsError, ValueError):  # hours without minutes, say
+        return False
 
 
 def _split(table: _Table) -> SplitRule | None:
@@ -228,7 +245,7 @@ def _share(percents: _Table, name: str) -> Decimal:
     text = percents.take(name, str) if percents.holds(name, str) else str(percents.take(name, int))
     try:
         share = Decimal(text).scaleb(-2)
-    except InvalidOperation:
+    except (InvalidOperation, Overflow):
         share = Decimal(-1)
     if not (share.is_finite() and 0 <= share <= 1 and share.as_tuple().exponent in range(-18, 1)):
         percents.refuse(name, f"is {text!r}", 'write percent from 0 to 100, such as 40 or "12.5"')

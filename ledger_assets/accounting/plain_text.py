@@ -100,7 +100,7 @@ def _openings(accounts: Mapping[str, Balance]) -> list[tuple[str, Decimal]]:
 
 
 def _hledger_entry(day: date, title: str, lines: Iterable[tuple[str, Decimal]], currency: str) -> str:
-    title = " ".join(title.replace(";", ",").split())  # a semicolon begins a comment, a line break ends the title
+    title = _printable(title.replace(";", ","))  # a semicolon begins a comment, a line break ends the title
     return f"\n{day} {title}\n" + "".join(f"    {name}  {amount} {currency}\n" for name, amount in lines)
 
 
@@ -109,4 +109,10 @@ def _beancount_entry(day: date, title: str, lines: Iterable[tuple[str, Decimal]]
 
 
 def _quoted(text: str) -> str:
-    return text.replace("\\", "\\\\").replace('"', '\\"')
+    # On one line: beancount takes no more than 64 of them for one text.
+    return _printable(text).replace("\\", "\\\\").replace('"', '\\"')
+
+
+def _printable(text: str) -> str:
+    """The text on one line, without the characters that a terminal or a parser would take for more than text."""
+    return "".join(character if character.isprintable() else " " for character in " ".join(text.split()))

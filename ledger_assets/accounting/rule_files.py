@@ -18,7 +18,9 @@ from typing import Final, TypeVar, cast
 from ledger_assets.accounting.amounts import parse_amount
 from ledger_assets.accounting.chart import Account, AccountType
 from ledger_assets.accounting.conditions import parse_condition
-from ledger_assets.accounting.errors import ExpressionError, RuleError, RuleFileError
+from ledger_assets.accounting.errors import ExpressionError, RuleError, RuleFileError, quoted
+from ledger_assets.accounting.expressions import MAX_LENGTH
+from ledger_assets.accounting.schemas import LONGEST_TEXT
 from ledger_assets.accounting.templates import (
     AccountOverride,
     Approval,
@@ -35,6 +37,10 @@ SHIPPED_RULES: Final = Path(__file__).parent / "rules"
 CHART_FILE: Final = "chart_of_accounts.toml"
 APPROVALS_FILE: Final = "approvals.toml"
 
+MAX_INTEGER: Final = 2**31 - 1
+"""What the tables hold."""
+
+_EXPRESSIONS: Final = ("amount", "condition")
 _T = TypeVar("_T", str, int, bool, date)
 _EXAMPLES: Final[Mapping[type, str]] = {str: '"text"', int: "1", bool: "true", date: "2025-01-31"}
 
@@ -46,6 +52,8 @@ def load_rule_set(name: str, directory: Path = SHIPPED_RULES) -> RuleSet:
         RuleFileError: a missing file, bad TOML, a missing, unknown or mistyped key, or a value that makes no sense.
         ExpressionError: an amount or condition that is refused; its culprit names file and key too.
     """
+    if Path(name).name != name or not name.isprintable():
+        raise RuleFileError(quoted(name), "a rule set is named like its file", "write a name without directory")
     chart = _read(directory / CHART_FILE)
     accounts = tuple(_account(table) for table in chart.tables("account"))
     chart.finish()
@@ -114,8 +122,20 @@ class _Table:
         # In Python a bool is an int and a datetime is a date; in a rule file they are mistakes.
         odd = (isinstance(value, bool) and kind is not bool) or isinstance(value, datetime)
         if value is not None and (odd or not isinstance(value, kind)):
-            raise RuleFileError(self.where(key), f"{value!r} is not a {kind.__name__}", f"write {_EXAMPLES[kind]}")
+            shown = quoted(value)
+            raise RuleFileError(self.where(key), f"{shown} is not a {kind.__name__}", f"write {_EXAMPLES[kind]}")
+        if isinstance(value, str):
+            self._demand_text(key, value)
+        elif isinstance(value, int) and not -MAX_INTEGER <= value <= MAX_INTEGER:
+            raise RuleFileError(self.where(key), f"{quoted(value)} is too large", f"write up to {MAX_INTEGER}")
         return value
+
+    def _demand_text(self, key: str, text: str) -> None:
+        """Refuse what no table could store, or no reader would see."""
+        longest = MAX_LENGTH if key in _EXPRESSIONS else LONGEST_TEXT
+        if len(text.encode()) > longest or not text.replace("\n", " ").replace("\t", " ").isprintable():
+            rule = f"the text is longer than {longest} bytes or has characters that cannot be seen"
+            raise RuleFileError(self.where(key), rule, "shorten it, and leave out what cannot be seen")
 
     def texts(self, key: str) -> tuple[str, ...]:
         """A list of texts that must be there."""
@@ -123,6 +143,8 @@ class _Table:
         values = self._content.get(key)
         if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
             raise RuleFileError(self.where(key), "a list of texts is expected", f'write {key} = ["text"]')
+        for value in values:
+            self._demand_text(key, value)
         return tuple(values)
 
     def tables(self, key: str) -> Iterator["_Table"]:
@@ -171,8 +193,14 @@ def _read(file: Path) -> _Table:
         return _Table(tomllib.loads(file.read_text(encoding="utf-8")), file.name)
     except FileNotFoundError as error:
         raise RuleFileError(file.name, "the rule file is missing", f"create it in {file.parent.name}/") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except OSError as error:
+        raise RuleFileError(file.name, f"it cannot be read ({error.strerror})", "check name and permissions") from error
+    except ValueError as error:  # not TOML, not UTF-8, or a number of thousands of digits
         raise RuleFileError(file.name, f"it is not TOML: {error}", "correct the line that is named") from error
+    except RecursionError as error:
+        raise RuleFileError(
+            file.name, "it is nested too deeply", "write lists of tables, as the shipped files do"
+        ) from error
 
 
 def _account(table: _Table) -> Account:

@@ -11,7 +11,6 @@ rules it breaks, and what was accepted goes through Pandera again.
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import date
 from functools import lru_cache
 from typing import Final, NamedTuple
 
@@ -21,6 +20,7 @@ from pandera.errors import SchemaErrors
 
 from ledger_assets.accounting.amounts import COMPONENTS, GROSS
 from ledger_assets.accounting.amounts import VARIABLES as AMOUNTS
+from ledger_assets.accounting.months import first_day
 
 TEXTS: Final = ("txn_id", "txn_type", "policy_id", "product_code", "channel", "currency")
 DATES: Final = ("txn_date", "bank_value_date")
@@ -58,8 +58,8 @@ class Judgement(NamedTuple):
 
     Attributes:
         accepted: the twelve source columns, amounts as Decimal(18, 2), and row_number (Int32), in the given order.
-        rejected: row_number (Int32), txn_id (String, may be null), reasons (list of codes from `REASONS`) and raw, the
-            row as it was delivered, as the text of a JSON object.
+        rejected: row_number (Int32), txn_id (String, null where missing or too long), reasons (list of codes from
+            `REASONS`) and raw, the row as it was delivered, as the text of a JSON object.
     """
 
     accepted: pl.DataFrame
@@ -116,7 +116,7 @@ def judge(frame: pl.DataFrame, *, period: str, currency: str, raw: pl.DataFrame 
         raw: the same rows, in the same order, as they were delivered; `frame` itself if left out.
 
     Raises:
-        ValueError: the period is no month.
+        PeriodError: the period is no month.
         pandera.errors.SchemaErrors: a row was accepted that the schema refuses. A fault of this module.
     """
     schema = good_transactions(period, currency)
@@ -169,8 +169,7 @@ def _rules(expected: Expectation) -> dict[str, pl.Expr]:
 
     A missing value breaks only the rule that it must be there.
     """
-    year, month = map(int, expected.period.split("-"))
-    first_day = date(year, month, 1)
+    first = first_day(expected.period)
     gross = pl.col(GROSS)
     return {
         "MISSING_TXN_ID": pl.col("txn_id").is_null(),
@@ -182,7 +181,7 @@ def _rules(expected: Expectation) -> dict[str, pl.Expr]:
         "MISSING_DATE": _any(pl.col(name).is_null() for name in DATES),
         "MISSING_AMOUNT": _any(pl.col(name).is_null() for name in AMOUNTS),
         "TEXT_TOO_LONG": _any(pl.col(name).str.len_bytes() > LONGEST_TEXT for name in TEXTS),
-        "WRONG_MONTH": pl.col("bank_value_date").dt.truncate("1mo") != first_day,
+        "WRONG_MONTH": pl.col("bank_value_date").dt.truncate("1mo") != first,
         "WRONG_CURRENCY": pl.col("currency") != expected.currency,
         # A cast loses further decimals silently: what is still equal had none.
         "TOO_MANY_DECIMALS": _any(
@@ -238,7 +237,8 @@ def _rejected(bad: pl.DataFrame, broken: pl.DataFrame, raw: pl.DataFrame) -> pl.
     codes = [pl.when(code).then(pl.lit(code)) for code in broken.columns]
     return bad.select(
         "row_number",
-        "txn_id",
+        # An index is on it, which takes no more; the whole of it is in raw.
+        pl.when(pl.col("txn_id").str.len_bytes() <= LONGEST_TEXT).then("txn_id"),
         reasons=broken.select(pl.concat_list(codes).list.drop_nulls()).to_series(),
         # jsonb holds everything but NUL.
         raw=raw.select(

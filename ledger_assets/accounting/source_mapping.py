@@ -137,7 +137,8 @@ class SourceMapping:
                 yield column, kinds[name]
         made_from = [*self.skip_where, *(self.id.columns if self.id else [])]
         if self.date:
-            made_from += [self.date.year, *([self.date.month_column] if self.date.month_column else [])]
+            month = self.date.month_column
+            made_from += [self.date.year, *([] if month is None else [month])]  # a column may have an empty name
         yield from ((column, "text") for column in made_from)
 
     def apply(self, raw: pl.DataFrame, first_row: int, period: str) -> Mapped:
@@ -183,7 +184,8 @@ class SourceMapping:
             return as_amount(delivered, rows, self.notation if column is not None else Notation())
         if name in DATES:
             return as_day(delivered, rows, self.notation)
-        return self._translated(name, as_text(delivered, rows))
+        translated = self._translated(name, as_text(delivered, rows))
+        return as_text(translated, rows) if name in self.values else translated
 
     def _translated(self, name: str, text: pl.Series) -> pl.Series:
         translation = dict(self.values.get(name, {}))
@@ -214,7 +216,7 @@ def _ids(rule: IdRule, kept: pl.DataFrame, rows: pl.Series) -> pl.Series:
     parts = [as_text(kept[column], rows).alias(str(number)) for number, column in enumerate(rule.columns)]
     parts = parts or [rows.cast(pl.String)]
     joined = pl.concat_str(pl.all(), separator=rule.separator, ignore_nulls=False)
-    return pl.DataFrame(parts).select(pl.lit(rule.prefix) + joined).to_series()
+    return as_text(pl.DataFrame(parts).select((pl.lit(rule.prefix) + joined).alias("txn_id")).to_series(), rows)
 
 
 def _dates(rule: DateRule, kept: pl.DataFrame, rows: pl.Series) -> pl.Series:

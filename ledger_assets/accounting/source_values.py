@@ -9,6 +9,7 @@ A missing value is null: an empty field, or one of blanks only.
 
 import re
 from dataclasses import dataclass
+from datetime import date
 from typing import Final
 
 import polars as pl
@@ -22,6 +23,8 @@ WIDE: Final = pl.Decimal(38, 18)
 
 _PLAIN: Final = r"^-?[0-9]{1,16}(\.[0-9]{1,2})?$"
 _WIDE: Final = r"^-?[0-9]{1,18}(\.[0-9]{1,18})?$"
+_FIRST_DAY: Final = date.min  # 0001-01-01: before it Python does not follow, nor after 9999-12-31
+_LAST_DAY: Final = date.max
 _DAYS: Final = "write days as 2025-01-31, or give their notation as [date] format in the mapping"
 
 
@@ -92,16 +95,21 @@ def as_day(column: pl.Series, rows: pl.Series, notation: Notation) -> pl.Series:
         notation: how days are written where the column is text.
 
     Raises:
-        UnreadableValue: not an existing day in that notation, or a time of day that would be lost.
+        UnreadableValue: not an existing day of the years 1 to 9999 in that notation, or a time of day that would be
+            lost.
     """
     if column.dtype == pl.Date:
-        return column
-    if isinstance(column.dtype, pl.Datetime):
-        _demand(column, column.dt.truncate("1d") == column, rows, ("is a moment, not a day", "store it as a date"))
-        return column.dt.date()
-    text = _trimmed(column)
-    days = text.str.to_date(notation.day, strict=False)
-    _demand(text, days.is_not_null(), rows, (f"is not a day written as {notation.day}", _DAYS))
+        days = column
+    elif isinstance(column.dtype, pl.Datetime):
+        days = column.dt.date()
+        is_whole = days.cast(column.dtype) == column
+        _demand(column.cast(pl.String), is_whole, rows, ("is a moment, not a day", "store it as a date"))
+    else:
+        text = _trimmed(column)
+        days = text.str.to_date(notation.day, strict=False)
+        _demand(text, days.is_not_null(), rows, (f"is not a day written as {notation.day}", _DAYS))
+    is_possible = days.is_null() | days.is_between(_FIRST_DAY, _LAST_DAY)
+    _demand(column.cast(pl.String), is_possible, rows, ("is not a day of the years 1 to 9999", "correct the file"))
     return days
 
 

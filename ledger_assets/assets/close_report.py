@@ -9,6 +9,7 @@ from ledger_assets.periods import MONTHS
 from ledger_assets.reporting.close_report import CloseReport, amount, read, write
 from ledger_assets.resources import LedgerResource
 from ledger_assets.storage.certificates import Issued, issue
+from ledger_assets.visible import in_markdown
 
 NOT_CERTIFIED = "not_certified"
 """Metadata key of the failure of a month whose certificate was refused; the command line makes exit code 2 of it."""
@@ -79,6 +80,8 @@ def _summary(report: CloseReport) -> str:
     table = ["| fund | opening | debit | credit | closing |", "| :-- | --: | --: | --: | --: |"]
     for fund in [*report.accounts_by_fund, report.all_accounts]:
         balances = (fund.opening_balance, fund.debit, fund.credit, fund.closing_balance)
-        table.append(f"| {fund.fund} | {' | '.join(amount(balance) for balance in balances)} |")
-    points = [f"- {point}" for point in report.open_points] or ["In order: every gate passed, every figure ties."]
+        table.append(f"| {in_markdown(fund.fund)} | {' | '.join(amount(balance) for balance in balances)} |")
+    points = [f"- {in_markdown(point)}" for point in report.open_points] or [
+        "In order: every gate passed, every figure ties."
+    ]
     return "\n".join([*table, "", *points])

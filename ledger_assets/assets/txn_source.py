@@ -7,6 +7,7 @@ from ledger_assets.periods import MONTHS
 from ledger_assets.resources import LedgerResource
 from ledger_assets.storage.inbox import ingest_inbox
 from ledger_assets.storage.reading import rows
+from ledger_assets.visible import visible
 
 
 @asset(
@@ -22,7 +23,7 @@ def txn_source(context: AssetExecutionContext, ledger: LedgerResource) -> Materi
     period = context.partition_key
     with ledger.connect() as connection:
         for load in ingest_inbox(connection, ledger.settings, period, loaded_by=ledger.actor):
-            context.log.info("%s", load)
+            context.log.info("%s", visible(str(load)))
         loads = rows(connection, "source/loads_of_period", period=period)
         totals = rows(connection, "source/totals_of_period", period=period)
     return MaterializeResult(

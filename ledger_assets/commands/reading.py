@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from ledger_assets.commands.options import PERIOD, as_json, print_json, ready
+from ledger_assets.commands.options import PERIOD, as_json, print_json, ready, say
 from ledger_assets.presentation import out, print_table
 from ledger_assets.settings import Settings
 
@@ -44,7 +44,7 @@ def status(period: str | None, as_json: bool) -> None:
         print_table(title, [{key: row[key] for key in shown} for row in records] if shown else records)
     for batch in answer.get("batches", []):
         if batch["state"] == "FAILED":
-            out.print(f"{batch['batch_id']} failed: {batch['failure_reason']}", markup=False)
+            say(f"{batch['batch_id']} failed: {batch['failure_reason']}")
 
 
 @click.command("trial-balance")
@@ -78,4 +78,4 @@ def export(period: str, notation: str, path: Path) -> None:
 
     with connect(ready(Settings.from_environment())) as connection:
         entries = write_month(connection, period, path, notation=notation, performed_by=getpass.getuser())
-    click.echo(f"{path}: {entries:,} entries of {period}")
+    say(f"{path}: {entries:,} entries of {period}")

@@ -7,15 +7,17 @@ from typing import Any
 
 import click
 
-from ledger_assets.commands.options import PERIOD, as_json, existing_file, period_option, print_json, ready
+from ledger_assets.commands.options import PERIOD, SERIAL, as_json, existing_file, period_option, print_json, ready, say
 from ledger_assets.presentation import progress_bar
 from ledger_assets.settings import Settings
 
 
 @click.command()
 @period_option
-@click.option("--rows", required=True, type=click.IntRange(min=0), help="How many transactions.")
-@click.option("--seed", default=1, show_default=True, help="The same seed gives the same rows.")
+@click.option("--rows", required=True, type=click.IntRange(0, 1_000_000_000), help="How many transactions.")
+@click.option(
+    "--seed", default=1, show_default=True, type=click.IntRange(0, 2**63 - 1), help="The same seed gives the same rows."
+)
 @click.option(
     "--out", "path", required=True, type=click.Path(dir_okay=False, path_type=Path), help="A .csv or .parquet file."
 )
@@ -39,7 +41,7 @@ def generate(period: str, rows: int, seed: int, path: Path, defects: tuple[str, 
                 advance(frame.height)
 
         write(frames(), path, defects)
-    click.echo(f"{path}: {rows:,} transactions of {period}")
+    say(f"{path}: {rows:,} transactions of {period}")
 
 
 @click.command()
@@ -73,11 +75,11 @@ def ingest(file: Path, period: str, mapping_file: Path | None, as_json: bool) ->
     if as_json:
         print_json(asdict(result))
     else:
-        click.echo(str(result))
+        say(str(result))
 
 
 @click.command()
-@click.argument("load_id", type=int)
+@click.argument("load_id", type=SERIAL)
 @click.option("--reason", required=True)
 def withdraw(load_id: int, reason: str) -> None:
     """Take a load out again that is in no posted batch, with its refused rows; its record stays."""
@@ -86,7 +88,7 @@ def withdraw(load_id: int, reason: str) -> None:
 
     with connect(ready(Settings.from_environment())) as connection:
         take_out(connection, load_id, reason=reason, by=getpass.getuser())
-    click.echo(f"load {load_id} withdrawn")
+    say(f"load {load_id} withdrawn")
 
 
 @click.command("acknowledge-rejections")
@@ -99,12 +101,12 @@ def acknowledge(period: str, reason: str) -> None:
 
     with connect(ready(Settings.from_environment())) as connection:
         count = acknowledge_rejections(connection, period, reason=reason, by=getpass.getuser())
-    click.echo(f"{count:,} refused rows of {period} acknowledged")
+    say(f"{count:,} refused rows of {period} acknowledged")
 
 
 @click.command("approve-rules")
 @click.argument("rule_set")
-@click.argument("version", type=int)
+@click.argument("version", type=SERIAL)
 @click.option(
     "--as",
     "approver",
@@ -120,6 +122,4 @@ def approve_rules(rule_set: str, version: int, approver: str) -> None:
     with connect(ready(Settings.from_environment())) as connection:
         content_hash = load(connection, rule_set, version).rule_set.content_hash()
         new = approve(connection, rule_set, version, approved_by=approver, content_hash=content_hash)
-    click.echo(
-        f"rule set {rule_set} v{version} {'approved' if new else 'was approved before'}, content {content_hash[:12]}"
-    )
+    say(f"rule set {rule_set} v{version} {'approved' if new else 'was approved before'}, content {content_hash[:12]}")

@@ -25,6 +25,7 @@ from ledger_assets.accounting.balances import CONTROLS, Balances
 from ledger_assets.accounting.certificate import Document, fingerprint, signer
 from ledger_assets.accounting.gates import GATES
 from ledger_assets.accounting.money import from_minor
+from ledger_assets.accounting.months import first_day
 from ledger_assets.accounting.verdicts import Verdict
 from ledger_assets.storage.balances import read_balances
 from ledger_assets.storage.reading import rows
@@ -276,7 +277,8 @@ def render(report: CloseReport) -> str:
 
 
 def report_path(home: Path, period: str) -> Path:
-    """Where the report of a month lies."""
+    """Where the report of a month lies. Raises PeriodError: a path may not be built from any other text."""
+    first_day(period)
     return home / "reports" / period / f"close-report-{period}.html"
 
 

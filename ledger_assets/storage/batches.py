@@ -21,6 +21,7 @@ from ledger_assets.storage.database import statement
 # Raised by our own functions; see the RAISE statements of the migrations.
 PREFLIGHT_FAILED, WRONG_STATE, GATE_FAILED = "LA001", "LA002", "LA003"
 BUILT_UPON, NOT_CONFIRMED = "LA004", "LA005"
+_CHECK_VIOLATION = "23514"
 
 ROWS_PER_WORKER = 250_000
 """Source rows per shard: few enough that two writers share a month of a million rows and that four shards in memory
@@ -33,6 +34,10 @@ class PreflightFailed(LedgerError):  # noqa: N818 - what happened
 
 class BatchStateError(LedgerError):
     """The batch is not in the state that the step needs."""
+
+
+class UnusableValue(LedgerError):  # noqa: N818 - what it is
+    """A value that the database cannot hold: a month that is none, a number out of range."""
 
 
 class GateFailed(LedgerError):  # noqa: N818 - what happened
@@ -83,6 +88,7 @@ def explained() -> Iterator[None]:
     except psycopg.Error as refusal:
         kind = kinds.get(refusal.sqlstate)
         if kind is None:
+            _explain_value(refusal)
             raise
         diagnosis = refusal.diag
         culprit, _, rule = (diagnosis.message_primary or "").partition(": ")
@@ -91,6 +97,14 @@ def explained() -> Iterator[None]:
         if diagnosis.message_detail:
             rule = f"{rule} ({diagnosis.message_detail})"
         raise kind(culprit, rule, (diagnosis.message_hint or "see control.batch").rstrip(".")) from refusal
+
+
+def _explain_value(refusal: psycopg.Error) -> None:
+    """Raise UnusableValue for a value of the caller that its column cannot hold (class 22, or a domain's check)."""
+    is_of_a_domain = refusal.sqlstate == _CHECK_VIOLATION and refusal.diag.table_name is None
+    if is_of_a_domain or (refusal.sqlstate or "").startswith("22"):
+        rule = refusal.diag.message_primary or "it does not fit"
+        raise UnusableValue("a value", rule, "write months as YYYY-MM, and numbers that a column can hold") from refusal
 
 
 def open_batch(

@@ -20,6 +20,7 @@ from tenacity import retry, retry_if_exception, stop_after_attempt, wait_exponen
 from ledger_assets.settings import Settings
 from ledger_assets.storage.discreet import DiscreetConnection
 from ledger_assets.storage.server import EmbeddedServer
+from ledger_assets.storage.unstorable_text import refuse_unstorable_text
 
 OLDEST_SERVER: Final = 15
 _STATEMENTS = Path(__file__).resolve().parents[2] / "sql"
@@ -85,8 +86,11 @@ def create_database(connection: psycopg.Connection, name: str) -> None:
 
 
 def database_name(url: str) -> str:
-    """The database that a URL leads to."""
-    return str(conninfo_to_dict(url)["dbname"])
+    """The database that a URL leads to. Raises DatabaseError for a URL that libpq cannot read, or that names none."""
+    try:
+        return str(conninfo_to_dict(url)["dbname"])
+    except (psycopg.ProgrammingError, KeyError, UnicodeError) as fault:
+        raise DatabaseError(f"LEDGER_DATABASE_URL cannot be used: {fault}") from fault
 
 
 def with_database(url: str, database: str) -> str:
@@ -131,6 +135,7 @@ def connect(url: str, *, autocommit: bool = False, application_name: str | None 
     )
     # Whatever the server's default is: control.require_read_committed says why.
     connection.isolation_level = psycopg.IsolationLevel.READ_COMMITTED
+    refuse_unstorable_text(connection)
     return connection
 
 

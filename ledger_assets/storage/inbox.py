@@ -6,6 +6,7 @@ from pathlib import Path
 import psycopg
 
 from ledger_assets.accounting.mapping import load_mapping
+from ledger_assets.accounting.months import first_day
 from ledger_assets.settings import Settings
 from ledger_assets.storage.source_loads import LoadResult, ingest
 
@@ -14,7 +15,8 @@ MAPPING = "mapping.toml"
 
 
 def inbox(settings: Settings, period: str) -> Path:
-    """`$LEDGER_HOME/inbox/<period>`; it need not exist."""
+    """`$LEDGER_HOME/inbox/<period>`; it need not exist. Raises PeriodError."""
+    first_day(period)  # a path that a text from outside is part of
     return settings.home / "inbox" / period
 
 

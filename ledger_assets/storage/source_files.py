@@ -10,6 +10,7 @@ says little about what is wrong, so after a failure the file is read again by th
 
 import csv
 import hashlib
+import stat
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,10 +20,12 @@ from typing import Final, NoReturn
 import polars as pl
 import polars.selectors as cs
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet as pq
 from pyarrow import types
 
+from ledger_assets.accounting.errors import quoted
 from ledger_assets.accounting.masking import looks_like_data, pattern
 from ledger_assets.accounting.source_errors import SourceFileError, UnreadableValue
 from ledger_assets.accounting.source_mapping import Mapped, SourceMapping
@@ -33,6 +36,18 @@ BATCH_ROWS: Final = 250_000
 # About 125,000 rows. Arrow reads up to forty blocks ahead, so the whole reader takes 1 GB at this size.
 _CSV_BLOCK_BYTES: Final = 16 * 1024 * 1024
 _HASH_BLOCK_BYTES: Final = 1024 * 1024
+
+LONGEST_NAME: Final = 200
+_NAMES_SHOWN: Final = 40
+
+MOST_COLUMNS: Final = 1_000
+"""No delivery has more. Every column costs memory in each of the blocks that are read ahead."""
+
+LARGEST_BATCH: Final = 512 * 1024 * 1024
+"""Bytes of text in a column of a Parquet batch: 2 kB a row. A dictionary can promise a thousand times as much."""
+
+LARGEST_CELL: Final = 16 * 1024 * 1024
+"""Bytes of one text: what a CSV block holds at most, and far less than a jsonb text can."""
 
 
 def read(path: Path, mapping: SourceMapping, period: str, *, batch_rows: int = BATCH_ROWS) -> Iterator[Mapped]:
@@ -51,6 +66,7 @@ def read(path: Path, mapping: SourceMapping, period: str, *, batch_rows: int = B
         SourceFileError: the file cannot be read, has no row, lacks a column, or holds something that is no number, no
             day, or no text. Raised while iterating, at the first fault.
     """
+    _demand_regular_file(path)
     readers: dict[str, Callable[[Path, SourceMapping, int], Iterator[pl.DataFrame]]] = {
         ".csv": _read_csv,
         ".parquet": _read_parquet,
@@ -75,11 +91,24 @@ def sha256_of(path: Path) -> str:
     Raises:
         SourceFileError: the file cannot be read.
     """
+    _demand_regular_file(path)
     with _file_errors(path), path.open("rb") as file:
         digest = hashlib.sha256()
         while block := file.read(_HASH_BLOCK_BYTES):
             digest.update(block)
     return digest.hexdigest()
+
+
+def _demand_regular_file(path: Path) -> None:
+    """A pipe would wait for ever, and a device has no end."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError as error:
+        raise SourceFileError(quoted(str(path)), "its name is not UTF-8", "rename it") from error
+    with _file_errors(path):
+        mode = path.stat().st_mode
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):  # opening a directory says what it is
+        raise SourceFileError(str(path), "it is no regular file", "write the rows to a file first")
 
 
 @contextmanager
@@ -113,10 +142,27 @@ def _read_csv(path: Path, mapping: SourceMapping, _batch_rows: int) -> Iterator[
                 column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=False
             ),
         )
+        was_read_strictly = False
         for block in blocks:
-            yield _frame(block)
+            frame = _frame(block)
+            if not was_read_strictly and _holds_line_breaks(frame):
+                _demand_strict_quotes(path, mapping.delimiter)
+                was_read_strictly = True
+            yield frame
     except (pa.ArrowInvalid, pa.ArrowKeyError) as error:
         _refuse_csv(path, mapping.delimiter, len(names), error)
+
+
+def _holds_line_breaks(frame: pl.DataFrame) -> bool:
+    return any(column.str.contains(r"[\r\n]").any() for column in frame)
+
+
+def _demand_strict_quotes(path: Path, delimiter: str) -> None:
+    """Refuse a quotation mark that stands where none may: Arrow takes `"AGENCY` in one row and `"AGENCY` in a later one
+    for one value, and all rows between them are gone. Such a value has a line break, and few files have any, so that
+    only those are read by the slow parser too."""
+    for _ in _records(path, delimiter):
+        pass
 
 
 def _read_parquet(path: Path, mapping: SourceMapping, batch_rows: int) -> Iterator[pl.DataFrame]:
@@ -128,13 +174,33 @@ def _read_parquet(path: Path, mapping: SourceMapping, batch_rows: int) -> Iterat
             _demand_columns(path, schema.names, mapping)
             for name, kind in mapping.needs():
                 _demand_type(path, name, kind, schema.field(name).type)
-            columns = list(dict.fromkeys(name for name, _ in mapping.needs()))
+        columns = list(dict.fromkeys(name for name, _ in mapping.needs()))
+        # Text stays as small as it is in the file until its size is known.
+        texts = [name for name in columns if _is_text(schema.field(name).type)]
+        with pq.ParquetFile(path, page_checksum_verification=True, read_dictionary=texts) as file:
             for batch in file.iter_batches(batch_rows, columns=columns):
                 batch.validate(full=True)  # text that is not UTF-8 would panic in Polars
+                _demand_size(path, batch)
                 yield _frame(batch)
     except (pa.ArrowException, OSError, ValueError) as error:  # what Arrow raises from garbage
         fix = "copy or export the file again"
         raise SourceFileError(str(path), f"it is no intact Parquet file ({_first_line(error)})", fix) from error
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    return bool(types.is_string(kind) or types.is_large_string(kind))
+
+
+def _demand_size(path: Path, batch: pa.RecordBatch) -> None:
+    for name, column in zip(batch.schema.names, batch, strict=True):
+        if not (types.is_dictionary(column.type) and _is_text(column.type.value_type) and len(column.dictionary)):
+            continue
+        sizes = pc.binary_length(column.dictionary).cast(pa.int64()).take(column.indices)
+        total, longest = pc.sum(sizes).as_py() or 0, pc.max(sizes).as_py() or 0
+        if total > LARGEST_BATCH or longest > LARGEST_CELL:
+            problem = f"{len(column):,} rows hold {total:,} bytes of text, {longest:,} in one of them"
+            fix = "check the export: a text of a transaction has 200 bytes at most"
+            raise SourceFileError(str(path), problem, fix, column=name)
 
 
 def _frame(batch: pa.RecordBatch) -> pl.DataFrame:
@@ -145,6 +211,13 @@ def _frame(batch: pa.RecordBatch) -> pl.DataFrame:
 
 
 def _demand_columns(path: Path, names: list[str], mapping: SourceMapping) -> None:
+    if len(names) > MOST_COLUMNS:
+        fix = f"export the columns that a mapping can name: {MOST_COLUMNS:,} at most"
+        raise SourceFileError(str(path), f"it has {len(names):,} columns", fix, line=1)
+    for number, name in enumerate(names, 1):
+        if "\0" in name or len(name) > LONGEST_NAME:
+            problem = f"the name of its column {number} has a NUL character or is longer than {LONGEST_NAME} characters"
+            raise SourceFileError(str(path), problem, "export the file again", line=1, column=str(number))
     repeated = [name for name, count in Counter(names).items() if count > 1]
     if repeated:
         which = "a value of its first line" if looks_like_data(names) else f"column {repeated[0]!r}"
@@ -152,7 +225,7 @@ def _demand_columns(path: Path, names: list[str], mapping: SourceMapping) -> Non
     missing = [name for name, _ in mapping.needs() if name not in names]
     if missing:
         lacks = ", ".join(dict.fromkeys(missing))
-        has = "data in its first line, and no names" if looks_like_data(names) else ", ".join(names)
+        has = "data in its first line, and no names" if looks_like_data(names) else ", ".join(names[:_NAMES_SHOWN])
         fix = f"add the column, or name the file's own in [columns] of a mapping (--mapping); the file has {has}"
         raise SourceFileError(str(path), f"it has no column {lacks}", fix, line=1, column=missing[0])
 

@@ -7,6 +7,7 @@ Everything happens in one transaction behind one lock per period. A process kill
 that load the same file do it once.
 """
 
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -20,7 +21,9 @@ import psycopg
 from psycopg import sql
 from psycopg.rows import dict_row
 
+from ledger_assets.accounting.errors import quoted
 from ledger_assets.accounting.masking import masked_text
+from ledger_assets.accounting.months import first_day
 from ledger_assets.accounting.schemas import DUPLICATE, Judgement, judge, refuse
 from ledger_assets.accounting.source_errors import LoadRefusedError, SourceFileError
 from ledger_assets.accounting.source_mapping import Mapped, SourceMapping
@@ -32,6 +35,7 @@ from ledger_assets.storage.source_files import read, sha256_of
 from ledger_assets.storage.source_leaves import Leaf
 
 _T = TypeVar("_T")
+_CURRENCY: Final = re.compile(r"[A-Z]{3}")
 _INCOMING: Final = sql.Identifier("pg_temp", "incoming")
 
 
@@ -127,8 +131,9 @@ def ingest(
         progress: is told the rows of each batch when they are written.
 
     Raises:
+        PeriodError: the period is no month.
         SourceFileError: the file cannot be read, or changed meanwhile. Nothing was loaded.
-        LoadRefusedError: another currency than that of the books. Nothing was loaded.
+        LoadRefusedError: another currency than that of the books, or none at all. Nothing was loaded.
     """
     attempt = attempting(connection, "LOAD", performed_by=loaded_by, period=period, file_name=path.name)
     with attempt:
@@ -144,6 +149,8 @@ def _ingest(
     loaded_by: str,
     progress: Callable[[int], None],
 ) -> LoadResult:
+    first_day(period)
+    _demand_currency(currency)
     before = _state_of(path)
     identity = {"period": period, "file_sha256": sha256_of(path), "mapping_sha256": mapping.sha256}
     with connection.transaction():
@@ -236,11 +243,17 @@ def _book_currency(
     return currency, wanted is None
 
 
+def _demand_currency(currency: str | None) -> None:
+    if currency is not None and not _CURRENCY.fullmatch(currency):
+        fix = "write the three capital letters of ISO 4217, for example IDR"
+        raise LoadRefusedError(f"currency {quoted(currency)}", "it is no currency", fix)
+
+
 def _only_currency(currencies: pl.Series) -> str:
     found = currencies.drop_nulls().unique().sort().to_list()
-    if len(found) != 1 or not (len(found[0]) == 3 and found[0].isascii() and found[0].isupper()):
+    if len(found) != 1 or not _CURRENCY.fullmatch(found[0]):
         raise LoadRefusedError(
-            f"the file's currencies ({', '.join(found[:5]) or 'none'})",
+            f"the file's currencies ({', '.join(quoted(name) for name in found[:5]) or 'none'})",
             "the first load says in which currency the books are kept, and needs exactly one, such as IDR",
             "set LEDGER_CURRENCY; rows in another one are then rejected",
         )

@@ -22,8 +22,10 @@ _LONGEST_PATTERN: Final = 40
 
 # The same three expressions stand in SQL, in audit.masked; a test holds the two against each other.
 _EMAIL: Final = re.compile(r"[^][ \t\r\n@<>,;:\"'()=]+@[^][ \t\r\n@<>,;:\"'()=]+")
-_PHONE: Final = re.compile(r"(?<![0-9A-Za-z_.,])(?:\+[0-9]|0[0-9])[0-9 ().-]{2,}([0-9 ().-]{3}[0-9])(?![0-9A-Za-z])")
-_LONG_NUMBER: Final = re.compile(r"(?<![0-9A-Za-z_.,-])[0-9]{5,}([0-9]{4})(?![0-9A-Za-z]|[.,][0-9])")
+_PHONE: Final = re.compile(
+    r"(?<![0-9A-Za-z_.,-])(?<![0-9]:)(?:\+[0-9]|0[0-9])[0-9 ().-]{2,}([0-9 ().-]{3}[0-9])(?![0-9A-Za-z])"
+)
+_LONG_NUMBER: Final = re.compile(r"(?<![0-9A-Za-z_.,])[0-9]{4,}([0-9]{4})(?![0-9A-Za-z]|[.,][0-9])")
 
 _ID: Final = re.compile(r"(?=.*[0-9])(?!.*[A-Z]{7})[A-Z0-9]+(?:[-_/.:][A-Z0-9]+)*")
 _PERSONAL_NUMBER: Final = re.compile(r"0[0-9]{7,}|[0-9]{10,}")

@@ -66,15 +66,15 @@ class LoadResult:
     already_loaded: bool
 
     def __str__(self) -> str:
+        name = masked_text(self.file_name)
         if self.already_loaded:
-            return f"{masked_text(self.file_name)} is loaded already: load {self.load_id} of {self.period}; nothing was changed"
+            return f"{name} is loaded already: load {self.load_id} of {self.period}; nothing was changed"
         counts = {
             "accepted": self.accepted_count, "rejected": self.rejected_count, "skipped": self.skipped_count,
             "unchanged": self.unchanged_count,
         }  # fmt: skip
         shown = ", ".join(f"{count:,} {name}" for name, count in counts.items() if count or name == "accepted")
         why = "".join(f"\n  {reason}: {count:,}" for reason, count in sorted(self.reasons.items()))
-        name = masked_text(self.file_name)
         return f"{name}: {self.row_count:,} rows, {shown} (load {self.load_id} of {self.period}){why}"
 
 

@@ -40,8 +40,12 @@ _IDS: Final = frozenset({"txn_id", "source_id", "first_transaction"})
 
 
 def masked_number(value: str) -> str:
-    """The last four characters of an account's or policy-holder's number; nothing of one that has no more."""
-    return "*" * 4 + (value[-_SHOWN:] if len(value) > _SHOWN else "")
+    """The last four characters of an account's or policy-holder's number.
+
+    Nothing of one that has no more than these, nor where they hold no digit: that is no number but perhaps a name.
+    """
+    last = value[-_SHOWN:] if len(value) > _SHOWN else ""
+    return "*" * 4 + (last if _DIGIT.search(last) else "")
 
 
 def masked_id(value: str) -> str:

@@ -229,9 +229,11 @@ def _book_currency(
 
 def _only_currency(currencies: pl.Series) -> str:
     found = currencies.drop_nulls().unique().sort().to_list()
-    if len(found) != 1 or not (len(found[0]) == 3 and found[0].isascii() and found[0].isupper()):
+    codes = [code for code in found if len(code) == 3 and code.isascii() and code.isupper()]
+    if len(found) != 1 or not codes:
+        others = ["others that are none"] if len(codes) < len(found) else []  # not quoted: anything may stand there
         raise LoadRefusedError(
-            f"the file's currencies ({', '.join(found[:5]) or 'none'})",
+            f"the file's currencies ({', '.join([*codes[:5], *others]) or 'none'})",
             "the first load says in which currency the books are kept, and needs exactly one, such as IDR",
             "set LEDGER_CURRENCY; rows in another one are then rejected",
         )

@@ -47,9 +47,10 @@ def test_days_amounts_and_names_of_ours_stay(words: str) -> None:
 
 
 def test_a_number_shows_its_last_four_characters_and_a_short_one_nothing() -> None:
-    assert [masked_number(value) for value in ("POL-00012345", "12345", "1234", "")] == [
+    assert [masked_number(value) for value in ("POL-00012345", "12345", "1234", "", "Nur Hadi")] == [
         "****2345",
         "****2345",
+        "****",
         "****",
         "****",
     ]
@@ -97,7 +98,7 @@ def test_a_record_is_masked_by_its_columns() -> None:
     record = {"policy_id": "POL-12", "txn_id": "Budi Santoso", "detail": "see a@b.c", "rows": 12345678901, "none": None}
     assert masked_record(record) == {
         "policy_id": "****L-12",
-        "txn_id": "****toso",
+        "txn_id": "****",
         "detail": "see [e-mail]",
         "rows": 12345678901,
         "none": None,

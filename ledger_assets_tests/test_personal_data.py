@@ -163,7 +163,7 @@ def read_database(said: Said, url: str, kept: set[str]) -> None:
         columns = connection.execute(
             "SELECT n.nspname, c.relname, a.attname FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid "
             "JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.relkind IN ('r', 'p') AND NOT c.relispartition "
-            "AND a.attnum > 0 AND NOT a.attisdropped"
+            "AND a.attnum > 0 AND NOT a.attisdropped "
             "AND n.nspname NOT LIKE 'pg\\_%' AND n.nspname <> 'information_schema'"
         ).fetchall()
         for schema, table, column in columns:

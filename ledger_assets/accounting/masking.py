@@ -22,8 +22,10 @@ _LONGEST_PATTERN: Final = 40
 
 # The same three expressions stand in SQL, in audit.masked; a test holds the two against each other.
 _EMAIL: Final = re.compile(r"[^][ \t\r\n@<>,;:\"'()=]+@[^][ \t\r\n@<>,;:\"'()=]+")
-_PHONE: Final = re.compile(r"(?<![0-9A-Za-z_.,])(?:\+[0-9]|0[0-9])[0-9 ().-]{2,}([0-9 ().-]{3}[0-9])(?![0-9A-Za-z])")
-_LONG_NUMBER: Final = re.compile(r"(?<![0-9A-Za-z_.,-])[0-9]{5,}([0-9]{4})(?![0-9A-Za-z]|[.,][0-9])")
+_PHONE: Final = re.compile(
+    r"(?<![0-9A-Za-z_.,-])(?<![0-9]:)(?:\+[0-9]|0[0-9])[0-9 ().-]{2,}([0-9 ().-]{3}[0-9])(?![0-9A-Za-z])"
+)
+_LONG_NUMBER: Final = re.compile(r"(?<![0-9A-Za-z_.,])[0-9]{4,}([0-9]{4})(?![0-9A-Za-z]|[.,][0-9])")
 
 _ID: Final = re.compile(r"(?=.*[0-9])(?!.*[A-Z]{7})[A-Z0-9]+(?:[-_/.:][A-Z0-9]+)*")
 _PERSONAL_NUMBER: Final = re.compile(r"0[0-9]{7,}|[0-9]{10,}")
@@ -38,8 +40,12 @@ _IDS: Final = frozenset({"txn_id", "source_id", "first_transaction"})
 
 
 def masked_number(value: str) -> str:
-    """The last four characters of an account's or policy-holder's number; nothing of one that has no more."""
-    return "*" * 4 + (value[-_SHOWN:] if len(value) > _SHOWN else "")
+    """The last four characters of an account's or policy-holder's number.
+
+    Nothing of one that has no more than these, nor where they hold no digit: that is no number but perhaps a name.
+    """
+    last = value[-_SHOWN:] if len(value) > _SHOWN else ""
+    return "*" * 4 + (last if _DIGIT.search(last) else "")
 
 
 def masked_id(value: str) -> str:

@@ -150,12 +150,14 @@ def _not_a_number(notation: Notation) -> tuple[str, str]:
 
 
 def _demand(values: pl.Series, is_good: pl.Series, rows: pl.Series, problem: tuple[str, str]) -> None:
-    """Raise for the first value that is there and not good. `problem` completes the sentence "a value like 'x' ...", and the fix."""
+    """Raise for the first value that is there and not good. `problem`: what completes "a value like '9x'", and the fix.
+
+    The value itself is not quoted: where a number should be, somebody's name may stand.
+    """
     bad = values.is_not_null() & ~is_good.fill_null(value=False)
     if not bad.any():
         return
     at = bad.arg_max() or 0
     value = str(values[at])
-    raise UnreadableValue(
-        int(rows[at]), values.name, value, f"a value like {pattern(value)!r} {problem[0]}", problem[1]
-    )
+    rule = f"a value like {pattern(value)!r} {problem[0]}"
+    raise UnreadableValue(int(rows[at]), values.name, value, rule, problem[1])

@@ -230,8 +230,8 @@ class RuleSet:
         named = [template.source_type for template in self.templates]
         named += [account.recognises[0] for account in self.accounts if account.recognises]
         named += self.products
-        for rule in (*matches, *self.overrides):
-            named += filter(None, (rule.product_code, rule.channel))
+        named += [code for rule in matches for code in (rule.product_code, rule.channel) if code]
+        named += [code for rule in self.overrides for code in (rule.product_code, rule.channel) if code]
         return frozenset(named)
 
     @cached_property

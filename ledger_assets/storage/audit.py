@@ -1,8 +1,8 @@
 """The audit trail: what clients have to write into it, and its proof (A9).
 
-What changes the books is recorded where it happens, in PostgreSQL, in the same transaction. Here is the rest: an attempt
-that was refused (its transaction is rolled back, with everything that it wrote), and what changes nothing but is to be
-known (gates, exports, verifications).
+What changes the books is recorded where it happens, in PostgreSQL, in the same transaction. Here is the rest: an
+attempt that was refused (its transaction is rolled back, with everything that it wrote), and what changes nothing but
+is to be known (gates, exports, verifications).
 """
 
 import logging
@@ -20,6 +20,7 @@ from ledger_assets.accounting.errors import LedgerError
 from ledger_assets.accounting.masking import masked_text
 from ledger_assets.storage.database import connect, statement
 
+_LOG = logging.getLogger(__name__)
 _AT_A_TIME = 10_000
 _RECORDED = "_ledger_assets_recorded"
 _TO_RECORD_A_REFUSAL = "SET lock_timeout = '5s'; SET statement_timeout = '10s'"
@@ -94,10 +95,11 @@ def _record_refusal(url: str, operation: str, fault: BaseException, particulars:
         with connect(url, autocommit=True) as connection:
             connection.execute(_TO_RECORD_A_REFUSAL)  # whoever waits for the answer is not to wait for the record
             record(connection, operation, outcome="FAILED", **{**particulars, **_told(fault)})
-    except Exception as failure:
+    except Exception as failure:  # noqa: BLE001 - whatever it is, the refusal itself has to get through
         note = f"this attempt could not be recorded in the audit trail: {_words(failure)}"
         fault.add_note(note)
-        logging.getLogger(__name__).error("%s of %s: %s", operation, particulars.get("performed_by"), note)
+        # Without a traceback, which may quote data.
+        _LOG.error("%s by %s: %s", operation, particulars["performed_by"], note)
 
 
 def _told(fault: BaseException) -> dict[str, str]:

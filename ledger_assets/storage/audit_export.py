@@ -52,17 +52,17 @@ def export_trail(
     """
     rows = map(exported_row, trail(connection, **filters))
     wanted = {name: str(value) for name, value in filters.items() if value is not None}
-    about = {"period": filters.get("period"), "batch_id": filters.get("batch_id")}
 
     def note(written: int) -> None:
         record(
             connection,
             "EXPORT_AUDIT",
             performed_by=performed_by,
+            period=filters.get("period"),
+            batch_id=filters.get("batch_id"),
             rows=written,
             format=notation,
             filters=wanted,
-            **about,
         )
         connection.commit()
 

@@ -127,8 +127,9 @@ def _may_pass(fault: BaseException) -> bool:
 def connect(url: str, *, autocommit: bool = False, application_name: str | None = None) -> psycopg.Connection:
     """Open a connection; a server that is restarting or out of reach is tried five times, over some seconds.
 
-    What the server refuses for good (the password, the database) is raised at once, as psycopg raises it. The audit trail
-    keeps the application's name: our own says which process on which host it is. Errors quote no data, see `discreet`.
+    What the server refuses for good (the password, the database) is raised at once, as psycopg raises it. The audit
+    trail keeps the application's name: our own says which process on which host it is. Errors quote no data
+    (`discreet`).
     """
     connection = DiscreetConnection.connect(
         url, autocommit=autocommit, application_name=application_name or _agent(), connect_timeout=10

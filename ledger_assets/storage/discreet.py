@@ -1,11 +1,11 @@
 """A connection whose errors quote no data.
 
-PostgreSQL puts the row that it refuses into the DETAIL of its error, the line of a COPY into the CONTEXT, and a value that it
-cannot read into the message itself; psycopg makes one text of all of them, which ends in event logs, run failures and
-tracebacks. The parts stay readable in `error.diag`, for code that knows what it may show.
+PostgreSQL puts the row that it refuses into the DETAIL of its error, the line of a COPY into the CONTEXT, and a value
+that it cannot read into the message itself; psycopg makes one text of all of them, which ends in event logs, run
+failures and tracebacks. The parts stay readable in `error.diag`, for code that knows what it may show.
 """
 
-from typing import Any, Self
+from typing import Any
 
 import psycopg
 
@@ -24,9 +24,6 @@ class DiscreetConnection(psycopg.Connection[Any]):
         except psycopg.Error as error:
             _make_discreet(error)
             raise
-
-    def __enter__(self) -> Self:
-        return super().__enter__()
 
 
 def _make_discreet(error: psycopg.Error) -> None:

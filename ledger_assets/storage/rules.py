@@ -90,7 +90,10 @@ def approve(connection: psycopg.Connection, name: str, version: int, *, approved
     """
     key = {"rule_set": name, "version": version}
     culprit = f"rule set {name} v{version}"
-    with attempting(connection, "APPROVE_RULES", performed_by=approved_by, **key), connection.transaction():
+    with (
+        attempting(connection, "APPROVE_RULES", performed_by=approved_by, rule_set=name, version=version),
+        connection.transaction(),
+    ):
         known = connection.execute(statement("acct/rule_set"), key).fetchone()
         if known is None:
             raise RuleError(culprit, "there is no such version", "store it first: materialize journal_templates")

@@ -63,7 +63,7 @@ log_truncate_on_rotation = on
 log_line_prefix = '%m [%p] %q%a %u@%d '
 log_checkpoints = off
 
-# Rows may hold personal data: the log says what was refused and why, and quotes neither row nor statement nor parameter.
+# Rows may hold personal data: the log says what was refused and why, and quotes neither row nor statement.
 log_error_verbosity = terse
 log_min_error_statement = panic
 log_parameter_max_length = 0

@@ -73,8 +73,9 @@ class LoadResult:
     already_loaded: bool
 
     def __str__(self) -> str:
+        name = masked_text(self.file_name)
         if self.already_loaded:
-            return f"{masked_text(self.file_name)} is loaded already: load {self.load_id} of {self.period}; nothing was changed"
+            return f"{name} is loaded already: load {self.load_id} of {self.period}; nothing was changed"
         counts = {
             "accepted": self.accepted_count, "rejected": self.rejected_count, "skipped": self.skipped_count,
             "unchanged": self.unchanged_count,
@@ -82,7 +83,6 @@ class LoadResult:
         shown = ", ".join(f"{count:,} {name}" for name, count in counts.items() if count or name == "accepted")
         why = "".join(f"\n  {reason}: {count:,}" for reason, count in sorted(self.reasons.items()))
         late = f"\n  {self.period} is closed: booked in {self.booked_in} when that is closed" if self.is_late else ""
-        name = masked_text(self.file_name)
         return f"{name}: {self.row_count:,} rows, {shown} (load {self.load_id} of {self.period}){why}{late}"
 
     @property
@@ -251,9 +251,11 @@ def _demand_currency(currency: str | None) -> None:
 
 def _only_currency(currencies: pl.Series) -> str:
     found = currencies.drop_nulls().unique().sort().to_list()
-    if len(found) != 1 or not _CURRENCY.fullmatch(found[0]):
+    codes = [code for code in found if _CURRENCY.fullmatch(code)]
+    if len(found) != 1 or not codes:
+        others = ["others that are none"] if len(codes) < len(found) else []  # not quoted: anything may stand there
         raise LoadRefusedError(
-            f"the file's currencies ({', '.join(quoted(name) for name in found[:5]) or 'none'})",
+            f"the file's currencies ({', '.join([*codes[:5], *others]) or 'none'})",
             "the first load says in which currency the books are kept, and needs exactly one, such as IDR",
             "set LEDGER_CURRENCY; rows in another one are then rejected",
         )

@@ -190,7 +190,7 @@ def test_a_moment_is_a_day_only_at_midnight() -> None:
 
 
 def test_a_year_that_is_none_is_named() -> None:
-    with pytest.raises(UnreadableValue, match="column Year: '20x5' is not a whole number from 1 to 9999"):
+    with pytest.raises(UnreadableValue, match="column Year: a value like '99x9' is not a whole number from 1 to 9999"):
         mapped(raw=policies(Year=["2025", "20x5"]))
 
 

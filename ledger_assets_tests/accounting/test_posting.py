@@ -220,8 +220,8 @@ def test_the_remainder_line_takes_the_rounding_difference() -> None:
 @pytest.mark.parametrize(
     ("changes", "reason", "words"),
     [
-        ({"product_code": "NEW-001"}, "NO_TEMPLATE", ["PREMIUM", "NEW-001", "AGENT", "2025-01-15"]),
-        ({"txn_type": "REFUND"}, "NO_TEMPLATE", ["REFUND", "no template"]),
+        ({"product_code": "NEW-001"}, "NO_TEMPLATE", ["PREMIUM", "product (not in the rules)", "2025-01-15"]),
+        ({"txn_type": "REFUND"}, "NO_TEMPLATE", ["type (not in the rules), product MOTOR-001", "no template"]),
         ({"bank_value_date": date(1899, 12, 31)}, "NO_TEMPLATE", ["1899-12-31"]),
         (
             {"ujroh_amount": -1, "gross_amount": 79_999},

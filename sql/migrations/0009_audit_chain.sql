@@ -19,8 +19,8 @@ COMMENT ON COLUMN audit.batch_operation.role_taken    IS 'The role taken on with
 CREATE FUNCTION audit.masked(words text) RETURNS text LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS $$
     SELECT regexp_replace(regexp_replace(regexp_replace(words,
         '[^][ \t\r\n@<>,;:"''()=]+@[^][ \t\r\n@<>,;:"''()=]+', '[e-mail]', 'g'),
-        '(?<![0-9A-Za-z_.,])(?:\+[0-9]|0[0-9])[0-9 ().-]{2,}([0-9 ().-]{3}[0-9])(?![0-9A-Za-z])', '****\1', 'g'),
-        '(?<![0-9A-Za-z_.,-])[0-9]{5,}([0-9]{4})(?![0-9A-Za-z]|[.,][0-9])', '****\1', 'g')
+        '(?<![0-9A-Za-z_.,-])(?<![0-9]:)(?:\+[0-9]|0[0-9])[0-9 ().-]{2,}([0-9 ().-]{3}[0-9])(?![0-9A-Za-z])', '****\1', 'g'),
+        '(?<![0-9A-Za-z_.,])[0-9]{4,}([0-9]{4})(?![0-9A-Za-z]|[.,][0-9])', '****\1', 'g')
 $$;
 
 CREATE FUNCTION audit.masked(document jsonb) RETURNS jsonb LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE AS $$

@@ -13,6 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 if TYPE_CHECKING:
+    from ledger_assets.accounting.verification import Report
     from ledger_assets.close_result import CloseResult
 
 WIDTH_WITHOUT_TERMINAL = 160
@@ -75,6 +76,19 @@ def print_close(result: "CloseResult") -> None:
     for gate in result.gates:
         if gate["offending"]:
             print_table(f"{gate['gate']}: first rows", gate["offending"][:5])
+
+
+def print_report(report: "Report") -> None:
+    """The verdict of a verification, what was read, and everything that differs or was not looked at."""
+    colour = {"PROVEN": "green", "DIFFERENT": "red", "INCOMPLETE": "yellow"}[report.verdict]
+    read = f"{report.batches:,} batches, {report.blocks:,} blocks, {report.entries:,} entries, {report.lines:,} lines"
+    out.print(f"[{colour}]{report.verdict}[/] {report.scope}: {read}")
+    for title, findings in (("differs", report.differences), ("not looked at", report.not_looked_at)):
+        for finding in findings:
+            out.print(f"  {title}: {escape(str(finding))}", soft_wrap=True)
+            if finding.rows:
+                print_table("", finding.rows)
+    out.print(f"chain: {report.chain_length:,} links, the last is {report.chain_head or 'none'}")
 
 
 def print_error(message: str) -> None:

@@ -134,9 +134,11 @@ class Blocks:
             "original_date": headers["original_date"].to_physical().fill_null(NO_DATE),
             "source_id_length": source_id.str.len_bytes().cast(pl.Int32).fill_null(-1),
         }
-        self._headers = [_column(columns.get(n, headers.get_column(n, default=None)), t) for n, t in HEADER_COLUMNS.items()]
+        self._headers = [
+            _column(columns.get(n, headers.get_column(n, default=None)), t) for n, t in HEADER_COLUMNS.items()
+        ]
         account = _positions(lines["account_id"], dictionary.account_table)
-        self.are_known = all((ids.is_empty() or ids.min() >= 0) for ids in (account, columns["template"]))
+        self.are_known = not any((ids < 0).any() for ids in (account, columns["template"]))
         self._lines = [_column(account if n == "account" else lines[n], t) for n, t in LINE_COLUMNS.items()]
         self._ids, self._id_offsets = _texts(source_id)
 
@@ -276,7 +278,7 @@ def header_text(facts: Mapping[str, str]) -> str:
 
 def header_facts(text: str) -> dict[str, str]:
     """The facts of such a text; what is no fact is left out."""
-    lines = [line.split(" ", 1) for line in text.splitlines()[1:]]
+    lines = [line.split(" ", 1) for line in text.split("\n")[1:]]
     return {line[0]: line[1] for line in lines if len(line) == 2}
 
 

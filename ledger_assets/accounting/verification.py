@@ -73,6 +73,13 @@ class Report:
     def exit_code(self) -> int:
         return EXIT_CODES[self.verdict]
 
+    @property
+    def summary(self) -> str:
+        """One sentence: the verdict, what was read, and the first thing that is wrong."""
+        read = f"{self.batches:,} batches, {self.blocks:,} blocks, {self.entries:,} entries, {self.lines:,} lines"
+        first = "".join(f"; {finding}" for finding in [*self.differences, *self.not_looked_at][:1])
+        return f"{self.verdict} {self.scope}: {read}{first}"
+
 
 @dataclass(frozen=True)
 class Link:
@@ -345,7 +352,9 @@ def check_dictionary(
     for rule_set, rule_version, code, version, *was in sealed_templates:
         now = templates.get((str(rule_set), int(rule_version), str(code), int(version)))
         if now != tuple(was):
-            problem = f"template {code} v{version} of {rule_set} v{rule_version}: sealed as {_words(was)}, now {_words(now)}"
+            problem = (
+                f"template {code} v{version} of {rule_set} v{rule_version}: sealed as {_words(was)}, now {_words(now)}"
+            )
             findings.append(Finding("chart", sealed_by, problem))
     return findings
 

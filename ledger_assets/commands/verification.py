@@ -19,12 +19,21 @@ def verify(period: str | None, entry: int | None, as_json: bool) -> None:
     Exit code 0: proven. 2: something differs. 3: nothing differs, but not everything could be looked at. 1: anything
     else.
     """
-    from ledger_assets.presentation import print_report
+    from ledger_assets.presentation import print_proof, print_report
+    from ledger_assets.storage.entry_proofs import prove_entry
     from ledger_assets.storage.verification import verify as prove
 
-    report = prove(ready(Settings.from_environment()), period)
+    if entry is not None and period is None:
+        raise click.UsageError("--entry needs the month: an entry's number counts from 1 in every month")
+    url = ready(Settings.from_environment())
+    if entry is not None and period is not None:
+        report, proof = prove_entry(url, period, entry)
+    else:
+        report, proof = prove(url, period), None
     if as_json:
-        print_json(asdict(report) | {"verdict": report.verdict})
+        print_json(asdict(report) | {"verdict": report.verdict} | ({} if proof is None else {"proof": proof}))
     else:
         print_report(report)
+        if proof is not None:
+            print_proof(proof)
     sys.exit(report.exit_code)

@@ -31,23 +31,38 @@ def leaf_name(connection: psycopg.Connection, leaf: int | None) -> sql.Identifie
 
 
 def read_rows(
-    connection: psycopg.Connection, headers: sql.Identifier, lines: sql.Identifier, period: str
+    connection: psycopg.Connection,
+    headers: sql.Identifier,
+    lines: sql.Identifier,
+    period: str,
+    numbers: tuple[int, int] | None = None,
 ) -> tuple[Rows, int]:
-    """All rows of two leaves in the order of their numbers, and how many of them do not say that they are of the period.
+    """The rows of two leaves in the order of their numbers, and how many of them do not say that they are of the period.
+
+    `numbers` limits them to the entries from the first to the last of the two; without, all are read.
 
     Raises Unreadable when the reader may not, or when the tables do not have the columns of entries.
     """
-    header_frame, strays = _read(connection, "seal/header_rows", headers, HEADER_ROWS, period)
-    line_frame, more_strays = _read(connection, "seal/line_rows", lines, LINE_ROWS, period)
-    return Rows(_sorted(header_frame, "je_number"), _sorted(line_frame, "je_number", "line_number")), strays + more_strays
+    header_frame, strays = _read(connection, "seal/header_rows", headers, HEADER_ROWS, period, numbers)
+    line_frame, more_strays = _read(connection, "seal/line_rows", lines, LINE_ROWS, period, numbers)
+    return Rows(
+        _sorted(header_frame, "je_number"), _sorted(line_frame, "je_number", "line_number")
+    ), strays + more_strays
 
 
 def _read(
-    connection: psycopg.Connection, name: str, leaf: sql.Identifier, schema: pl.Schema, period: str
+    connection: psycopg.Connection,
+    name: str,
+    leaf: sql.Identifier,
+    schema: pl.Schema,
+    period: str,
+    numbers: tuple[int, int] | None,
 ) -> tuple[pl.DataFrame, int]:
     query = sql.SQL(statement(name)).format(leaf=leaf, period=period)
+    if numbers is not None:
+        query += sql.SQL(" WHERE je_number BETWEEN {} AND {}").format(*numbers)
     buffer = io.BytesIO()
-    columns = pl.Schema({**schema, IN_PERIOD: pl.String})
+    columns = pl.Schema([*schema.items(), (IN_PERIOD, pl.String())])
     try:
         # In a savepoint: what cannot be read must not end the verification of the rest.
         with (
@@ -64,7 +79,11 @@ def _read(
         what = str(fault).splitlines()[0]
         raise Unreadable(leaf.as_string(), f"it cannot be read: {what}", "read it as a user who may") from fault
     strays = int((frame[IN_PERIOD] != "t").sum())
-    filled = [pl.col(n).fill_null(pl.lit(0 if t == pl.Int16 else _NOTHING, t)) for n, t in schema.items() if n not in _NULLABLE]
+    filled = [
+        pl.col(n).fill_null(pl.lit(0 if t == pl.Int16 else _NOTHING, t))
+        for n, t in schema.items()
+        if n not in _NULLABLE
+    ]
     return frame.select(schema.names()).with_columns(filled), strays
 
 
@@ -88,7 +107,9 @@ def rows_from_source(url: str, batch: SealedBatch, worker_number: int, first: in
     try:
         with connect(url) as connection:
             slices = connection.execute(statement("control/worker_slices"), parameters).fetchall()
-            pieces = [read_slice(connection, batch.period, *piece) for number, *piece in slices if number == worker_number]
+            pieces = [
+                read_slice(connection, batch.period, *piece) for number, *piece in slices if number == worker_number
+            ]
             if not pieces:
                 raise Unreadable(where, "it has no source rows", "look at the entries that are named")
             compiled = rules.load(connection, batch.rule_set, batch.rule_version).compiled()

@@ -102,9 +102,13 @@ class Verification:
             self._check_batch(batch)
         periods = self._rows("seal/periods")
         next_numbers = {p["period"]: p["next_je_number"] for p in periods if self.period in (None, p["period"])}
-        self._say(check_numbers([batch for batch in inside if batch.header], next_numbers) if all(
-            not batch.before_seals for batch in inside
-        ) else [])
+        unsealed = {batch.period for batch in batches if batch.before_seals}
+        self._say(
+            check_numbers(
+                [batch for batch in inside if batch.period not in unsealed],
+                {period: number for period, number in next_numbers.items() if period not in unsealed},
+            )
+        )
         self._check_attached({batch.batch_id for batch in batches})
         self._check_audit({batch.batch_id for batch in batches if batch.state in ("COMMITTED", "ROLLED_BACK")})
         self._check_balances([p["period"] for p in periods if p["status"] in ("CLOSED", "LOCKED")])
@@ -135,9 +139,9 @@ class Verification:
         self.report.batches += 1
         dictionary = self.meanings.dictionary(batch.dictionary or "")
         for worker in workers:
-            self._check_worker(batch, worker, dictionary)
+            self.check_worker(batch, worker, dictionary)
 
-    def _check_worker(self, batch: SealedBatch, worker: SealedWorker, dictionary: Dictionary) -> None:
+    def check_worker(self, batch: SealedBatch, worker: SealedWorker, dictionary: Dictionary) -> None:
         where = f"{batch.batch_id}, worker {worker.worker_number}"
         if worker.root is None or not worker.sealed_entries:
             return
@@ -168,7 +172,9 @@ class Verification:
         if found != sealed:
             if tree_root(found) == worker.root:
                 places = [str(n + 1) for n, one in enumerate(found) if n >= len(sealed) or one != sealed[n]]
-                self._differs("blocks", where, f"the rows are as sealed, the hashes of blocks {', '.join(places)} are not")
+                self._differs(
+                    "blocks", where, f"the rows are as sealed, the hashes of blocks {', '.join(places)} are not"
+                )
             else:
                 self._name_rows(batch, worker, rows, blocks, dictionary)
         outside = ~pl.col("je_number").is_between(first, first + entries - 1)
@@ -176,7 +182,9 @@ class Verification:
         if extra.headers.height + extra.lines.height:
             nothing = Rows(extra.headers.clear(), extra.lines.clear())
             named = differing(nothing, extra, self.meanings.names())
-            self._differs("rows", where, f"{len(named)} rows are outside its numbers {first} to {first + entries - 1}", named)
+            self._differs(
+                "rows", where, f"{len(named)} rows are outside its numbers {first} to {first + entries - 1}", named
+            )
 
     def _name_rows(
         self, batch: SealedBatch, worker: SealedWorker, rows: Rows, blocks: Blocks, dictionary: Dictionary
@@ -233,7 +241,9 @@ class Verification:
             if self.period not in (None, month, row["period"]):
                 continue
             if row["batch_id"] is None or row["batch_id"] not in known or row["state"] != "COMMITTED":
-                self._differs("leaf", row["name"], f"its rows are in the ledger ({row['parent']}), but of no posted batch")
+                self._differs(
+                    "leaf", row["name"], f"its rows are in the ledger ({row['parent']}), but of no posted batch"
+                )
             elif month != row["period"]:
                 self._differs("leaf", row["name"], f"it is part of {row['parent']}, its batch is of {row['period']}")
         for row in self._rows("seal/posted_leaves"):
@@ -317,6 +327,9 @@ def read_meanings(connection: psycopg.Connection) -> Meanings:
     return Meanings(
         {number: code for number, code, _, _ in accounts},
         {code: (fund, kind) for _, code, fund, kind in accounts},
-        {number: (rule_set, rule_version, code, version) for number, rule_set, rule_version, code, version, _, _ in templates},
-        {tuple(key): (source_type, description) for _, *key, source_type, description in templates},  # type: ignore[misc]
+        {
+            number: (rule_set, rule_version, code, version)
+            for number, rule_set, rule_version, code, version, _, _ in templates
+        },
+        {tuple(key): (source_type, description) for _, *key, source_type, description in templates},
     )

@@ -1,4 +1,4 @@
-"""The seal: what is hashed, byte by byte, and the tree and the chain over it (E2). docs/seal.md is the same for readers.
+"""The seal: what is hashed, byte by byte, the tree and the chain over it (E2). docs/seal.md is the same for readers.
 
 Here: the canonical form of entries (version 1), the Merkle tree of RFC 9162, and the texts whose hashes are a batch's
 root and a link of the chain. Pure: frames and strings in, hashes out. Not here: where seals are kept, and what is
@@ -172,13 +172,12 @@ class Blocks:
         return digest.digest()
 
 
-def seal_blocks(
-    headers: pl.DataFrame, lines: pl.DataFrame, first_je_number: int, dictionary: Dictionary
-) -> list[bytes]:
-    """The leaf hashes of the blocks of entries that are numbered without gap from `first_je_number` on.
+def seal_blocks(headers: pl.DataFrame, lines: pl.DataFrame, dictionary: Dictionary) -> list[bytes]:
+    """The leaf hashes of the blocks of entries, which are numbered without gap.
 
     Raises SealError for an account or a template that is not in the dictionary, and for rows out of order.
     """
+    first_je_number = 1 if headers.is_empty() else headers["je_number"][0]
     blocks = Blocks(headers, lines, first=first_je_number, entries=headers.height, dictionary=dictionary)
     if not blocks.are_known:
         raise SealError(

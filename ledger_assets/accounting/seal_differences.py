@@ -62,20 +62,27 @@ class Names:
 
     def text(self, column: str, value: Any) -> str:
         """A stored value as people write it."""
-        if value is None:
-            return "none"
-        if column in ("je_date", "original_date"):
-            try:
-                return str(_EPOCH + timedelta(days=value))
-            except OverflowError:
-                return f"day {value}"
-        if column in ("amount", "total_amount"):
-            return f"{from_minor(value):,}"
-        if column == "account_id":
-            return self.accounts.get(value, f"unknown account {value}")
-        if column == "template_id":
-            return self.templates.get(value, f"unknown template {value}")
-        return str(value)
+        match column:
+            case _ if value is None:
+                text = "none"
+            case "je_date" | "original_date":
+                text = _day(value)
+            case "amount" | "total_amount":
+                text = f"{from_minor(value):,}"
+            case "account_id":
+                text = self.accounts.get(value, f"unknown account {value}")
+            case "template_id":
+                text = self.templates.get(value, f"unknown template {value}")
+            case _:
+                text = str(value)
+        return text
+
+
+def _day(days: int) -> str:
+    try:
+        return str(_EPOCH + timedelta(days=days))
+    except OverflowError:
+        return f"day {days}"
 
 
 def differing(sealed: Rows, present: Rows, names: Names) -> list[dict[str, str]]:

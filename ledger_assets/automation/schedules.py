@@ -18,9 +18,7 @@ def prove_the_ledger(context: OpExecutionContext, ledger: LedgerResource) -> Non
     context.log.info(report.summary)
 
 
-@job(
-    description="Prove that the whole ledger is what was posted: every row against its seal, every seal against the chain."
-)
+@job(description="Prove that the ledger is what was posted: every row against its seal, every seal against the chain.")
 def verify_ledger() -> None:
     """One op: the verification."""
     prove_the_ledger()

@@ -1,4 +1,4 @@
-"""The rows of a worker's leaves as a verification needs them: read from the tables, and made again from the source (E2)."""
+"""The rows of a worker's leaves for a verification: read from the tables, and made again from the source (E2)."""
 
 import io
 
@@ -37,7 +37,7 @@ def read_rows(
     period: str,
     numbers: tuple[int, int] | None = None,
 ) -> tuple[Rows, int]:
-    """The rows of two leaves in the order of their numbers, and how many of them do not say that they are of the period.
+    """The rows of two leaves in the order of their numbers, and how many of them do not say they are of the period.
 
     `numbers` limits them to the entries from the first to the last of the two; without, all are read.
 

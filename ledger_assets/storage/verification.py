@@ -87,7 +87,7 @@ class Verification:
         self.url = url
         self.period = period
         self.report = Report(scope=period or "the whole ledger")
-        # Debits and credits by period and account id, of the batches that are part of the books; None = not all was read.
+        # Debits and credits by period and account id, of batches that are part of the books; None = not all was read.
         self.totals: dict[str, dict[int, tuple[int, int]] | None] = defaultdict(dict)
 
     def run(self) -> None:
@@ -189,7 +189,7 @@ class Verification:
     def _name_rows(
         self, batch: SealedBatch, worker: SealedWorker, rows: Rows, blocks: Blocks, dictionary: Dictionary
     ) -> None:
-        """Say which rows of the blocks differ: exactly, where the sealed rows can be made again and prove themselves."""
+        """Say which rows of the blocks differ: exactly, where the sealed rows can be made again and proven."""
         sealed = worker.block_hashes or []
         again, why = self._made_again(batch, worker, dictionary)
         for number, found in enumerate(blocks.hashes()):

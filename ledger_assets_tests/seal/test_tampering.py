@@ -1,4 +1,4 @@
-# ruff: noqa: E501 (a statement reads better on one line)
+# ruff: noqa: E501, ISC004 (a statement reads better on one line)
 """Somebody with all rights, who switches the guards off, changes posted books: each change is found and named.
 
 The months are small (three workers, one block each), so that what is expected can be written down whole.
@@ -220,7 +220,7 @@ def test_rows_beyond_the_numbers_of_a_worker_are_found(sealed_url: str) -> None:
         f"FROM {HEADERS} ORDER BY je_number LIMIT 1",
     )
     differences = verify(sealed_url).differences
-    assert "1 rows are outside its numbers" in str([finding for finding in differences if finding.what == "rows"][0])
+    assert "1 rows are outside its numbers" in str(rows_findings(differences)[0])
     assert any("its headers are not attached to the ledger" in str(finding) for finding in differences)
 
 

@@ -18,6 +18,7 @@ from ledger_assets.commands import (
     reading,
     server,
     transactions,
+    verification,
 )
 from ledger_assets.presentation import print_error
 from ledger_assets.settings import SettingsError
@@ -73,7 +74,7 @@ def main() -> None:
     """
 
 
-for module in (audit, certificate, closing, reading, server, transactions):
+for module in (audit, certificate, closing, reading, server, transactions, verification):
     for command in vars(module).values():
         if isinstance(command, click.Command):
             main.add_command(command)

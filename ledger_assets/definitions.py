@@ -9,8 +9,10 @@ from ledger_assets.assets.ledger_entries import ledger_entries
 from ledger_assets.assets.staged_journal_entries import staged_journal_entries
 from ledger_assets.assets.txn_source import txn_source
 from ledger_assets.automation.jobs import month_close
+from ledger_assets.automation.schedules import verify_daily, verify_ledger
 from ledger_assets.checks.account_balance_snapshot import balance_controls
 from ledger_assets.checks.journal_templates import rule_controls
+from ledger_assets.checks.ledger_entries import seal_controls
 from ledger_assets.checks.staged_journal_entries import gates_before_commit
 from ledger_assets.checks.txn_source import delivery_controls
 from ledger_assets.resources import LedgerResource
@@ -24,8 +26,9 @@ defs = Definitions(
         account_balance_snapshot,
         close_report,
     ],
-    asset_checks=[delivery_controls, rule_controls, gates_before_commit, balance_controls],
-    jobs=[month_close],
+    asset_checks=[delivery_controls, rule_controls, gates_before_commit, seal_controls, balance_controls],
+    jobs=[month_close, verify_ledger],
+    schedules=[verify_daily],
     resources={"ledger": LedgerResource()},
     executor=in_process_executor,  # a process per step would cost two to three seconds of imports each
 )

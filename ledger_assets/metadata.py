@@ -9,6 +9,7 @@ from typing import Any
 
 from dagster import MetadataValue, TableMetadataValue, TableRecord
 
+from ledger_assets.accounting.verification import Report
 from ledger_assets.visible import on_one_line, visible
 
 ROWS_SHOWN = 20
@@ -49,3 +50,24 @@ def bars(amounts: Mapping[str, Decimal]) -> MetadataValue:
         bar = ("█" if amount >= 0 else "░") * int(abs(amount) * BAR_WIDTH / largest)
         lines.append(f"{label:<{name_width}}  {amount:>{amount_width},}  {bar}")
     return MetadataValue.md("```\n" + "\n".join(lines) + "\n```")
+
+
+def report_metadata(report: Report) -> dict[str, Any]:
+    """What a verification read and found; the first rows that differ."""
+    findings = [
+        {"finding": title, "what": finding.what, "where": finding.where, "problem": finding.problem}
+        for title, found in (("differs", report.differences), ("not looked at", report.not_looked_at))
+        for finding in found
+    ]
+    rows = [row for finding in report.differences for row in finding.rows if "column" in row]
+    return {
+        "verdict": report.verdict,
+        "batches": report.batches,
+        "blocks": report.blocks,
+        "entries": report.entries,
+        "lines": report.lines,
+        "chain_length": report.chain_length,
+        "chain_head": report.chain_head or "none",
+        **({"findings": table(findings)} if findings else {}),
+        **({"rows_that_differ": table(rows)} if rows else {}),
+    }

@@ -15,6 +15,7 @@ from rich.table import Table
 from ledger_assets.visible import visible
 
 if TYPE_CHECKING:
+    from ledger_assets.accounting.verification import Report
     from ledger_assets.close_result import CloseResult
 
 WIDTH_WITHOUT_TERMINAL = 160
@@ -78,6 +79,34 @@ def print_close(result: "CloseResult") -> None:
     for gate in result.gates:
         if gate["offending"]:
             print_table(f"{gate['gate']}: first rows", gate["offending"][:5])
+
+
+def print_report(report: "Report") -> None:
+    """The verdict of a verification, what was read, and everything that differs or was not looked at."""
+    colour = {"PROVEN": "green", "DIFFERENT": "red", "INCOMPLETE": "yellow"}[report.verdict]
+    read = f"{report.batches:,} batches, {report.blocks:,} blocks, {report.entries:,} entries, {report.lines:,} lines"
+    out.print(f"[{colour}]{report.verdict}[/] {escape(report.scope)}: {read}")
+    for title, findings in (("differs", report.differences), ("not looked at", report.not_looked_at)):
+        for finding in findings:
+            out.print(f"  {title}: {escape(str(finding))}", soft_wrap=True)
+            if finding.rows:
+                print_table("", finding.rows)
+    out.print(f"chain: {report.chain_length:,} links, the last is {report.chain_head or 'none'}")
+
+
+def print_proof(proof: Mapping[str, Any]) -> None:
+    """An entry, and the way from its block to the chain."""
+    entry, link = proof["entry"], proof["chain"]
+    print_table("entry", [{name: value for name, value in entry.items() if name != "lines"}])
+    print_table("lines", entry["lines"])
+    out.print(f"block {proof['block_index'] + 1} of {proof['block_count']}; its siblings up to the worker's root:")
+    for sibling in proof["block_path"]:
+        out.print(f"  {sibling}", highlight=False)
+    out.print(f"worker {proof['worker_index'] + 1} of {proof['worker_count']}; its siblings up to the batch's rows:")
+    for sibling in proof["worker_path"]:
+        out.print(f"  {sibling}", highlight=False)
+    out.print(f"root of {link['batch_id']}: {link['root']}", highlight=False)
+    out.print(f"chain, position {link['position']}: {link['hash']}", highlight=False)
 
 
 def print_error(message: str) -> None:

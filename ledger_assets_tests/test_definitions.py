@@ -47,6 +47,7 @@ CHECKS = {
         "sequence_integrity",
         "source_unchanged",
     },
+    "ledger_entries": {"seals_intact"},
     "account_balance_snapshot": {
         "debits_equal_credits",
         "fund_balances_agree",
@@ -99,6 +100,12 @@ def test_every_asset_says_what_it_is_whose_it_is_and_what_it_is_made_with(name: 
     assert len(spec.description or "") > 80
     assert spec.owners
     assert spec.kinds
+
+
+def test_the_ledger_is_verified_every_night():
+    (schedule,) = [one for one in defs.schedules or [] if one.name == "verify_daily"]
+    assert schedule.cron_schedule == "0 3 * * *"
+    assert schedule.job_name == "verify_ledger"
 
 
 def test_the_job_closes_a_month_with_everything():

@@ -1,4 +1,4 @@
-"""The seal: what is hashed, byte by byte, and the tree and the chain over it (E2). docs/seal.md is the same for readers.
+"""The seal: what is hashed, byte by byte, the tree and the chain over it (E2). docs/seal.md is the same for readers.
 
 Here: the canonical form of entries (version 1), the Merkle tree of RFC 9162, and the texts whose hashes are a batch's
 root and a link of the chain. Pure: frames and strings in, hashes out. Not here: where seals are kept, and what is
@@ -138,7 +138,7 @@ class Blocks:
             _column(columns.get(n, headers.get_column(n, default=None)), t) for n, t in HEADER_COLUMNS.items()
         ]
         account = _positions(lines["account_id"], dictionary.account_table)
-        self.are_known = all((ids.is_empty() or ids.min() >= 0) for ids in (account, columns["template"]))
+        self.are_known = not any((ids < 0).any() for ids in (account, columns["template"]))
         self._lines = [_column(account if n == "account" else lines[n], t) for n, t in LINE_COLUMNS.items()]
         self._ids, self._id_offsets = _texts(source_id)
 
@@ -172,13 +172,12 @@ class Blocks:
         return digest.digest()
 
 
-def seal_blocks(
-    headers: pl.DataFrame, lines: pl.DataFrame, first_je_number: int, dictionary: Dictionary
-) -> list[bytes]:
-    """The leaf hashes of the blocks of entries that are numbered without gap from `first_je_number` on.
+def seal_blocks(headers: pl.DataFrame, lines: pl.DataFrame, dictionary: Dictionary) -> list[bytes]:
+    """The leaf hashes of the blocks of entries, which are numbered without gap.
 
     Raises SealError for an account or a template that is not in the dictionary, and for rows out of order.
     """
+    first_je_number = 1 if headers.is_empty() else headers["je_number"][0]
     blocks = Blocks(headers, lines, first=first_je_number, entries=headers.height, dictionary=dictionary)
     if not blocks.are_known:
         raise SealError(
@@ -278,7 +277,7 @@ def header_text(facts: Mapping[str, str]) -> str:
 
 def header_facts(text: str) -> dict[str, str]:
     """The facts of such a text; what is no fact is left out."""
-    lines = [line.split(" ", 1) for line in text.splitlines()[1:]]
+    lines = [line.split(" ", 1) for line in text.split("\n")[1:]]
     return {line[0]: line[1] for line in lines if len(line) == 2}
 
 

@@ -80,9 +80,9 @@ def _write_workers(url: str, batch: Batch, rules: CompiledRules, progress: Progr
     futures: list[Future[Staged]] = []
     next_number = batch.first_je_number
 
-    def write(worker_number: int, expansion: Expansion, transactions: int, first: int, started_at: datetime) -> Staged:
+    def write(worker_number: int, expansion: Expansion, transactions: int, started_at: datetime) -> Staged:
         try:
-            staged = _write_worker(url, batch, worker_number, expansion, transactions, first, started_at, dictionary)
+            staged = _write_worker(url, batch, worker_number, expansion, transactions, started_at, dictionary)
             progress(transactions)
             return staged
         finally:
@@ -96,7 +96,7 @@ def _write_workers(url: str, batch: Batch, rules: CompiledRules, progress: Progr
             started_at = _start(connection, batch, worker_number)
             transactions = pl.concat([read_slice(connection, *piece) for piece in slices])
             expansion = expand(transactions, rules, first_je_number=next_number, period=batch.period)
-            futures.append(pool.submit(write, worker_number, expansion, transactions.height, next_number, started_at))
+            futures.append(pool.submit(write, worker_number, expansion, transactions.height, started_at))
             next_number += expansion.headers.height
         wait(futures)
     _raise_first_fault(futures)
@@ -145,7 +145,6 @@ def _write_worker(
     worker_number: int,
     expansion: Expansion,
     transactions: int,
-    first_number: int,
     started_at: datetime,
     dictionary: Dictionary,
 ) -> Staged:
@@ -153,9 +152,9 @@ def _write_worker(
     worker = {"batch_id": batch.batch_id, "attempt": batch.attempt, "worker_number": worker_number}
     try:
         with connect(url) as connection, connection.cursor() as cursor:
-            written = fill_leaves(cursor, worker, expansion.headers, expansion.lines, first_number)
+            written = fill_leaves(cursor, worker, expansion.headers, expansion.lines)
             started = perf_counter()
-            seal = seal_of(expansion.headers, expansion.lines, first_number, dictionary)
+            seal = seal_of(expansion.headers, expansion.lines, dictionary)
             sealing_seconds = perf_counter() - started
             if not expansion.exceptions.is_empty():
                 copy_frame(cursor, sql.Identifier("control", "exception_queue"), _queued(batch, expansion.exceptions))
@@ -176,7 +175,7 @@ def _told(fault: BaseException) -> str:
 
 
 def fill_leaves(
-    cursor: psycopg.Cursor, worker: dict[str, Any], headers: pl.DataFrame, lines: pl.DataFrame, first_number: int
+    cursor: psycopg.Cursor, worker: dict[str, Any], headers: pl.DataFrame, lines: pl.DataFrame
 ) -> dict[str, Any]:
     """Create and fill the two leaves of a worker, in the transaction that finishes it; without an entry it has none.
 
@@ -184,7 +183,7 @@ def fill_leaves(
     """
     if headers.is_empty():
         return dict.fromkeys(("header_leaf", "line_leaf", "first_je_number", "last_je_number")) | {"lines": 0}
-    numbers = {"first_je_number": first_number, "last_je_number": first_number + headers.height - 1}
+    numbers = {"first_je_number": headers["je_number"][0], "last_je_number": headers["je_number"][-1]}
     row = cursor.execute(statement("staging/create_leaves"), worker | numbers).fetchone()
     if row is None:
         raise AssertionError("staging.create_leaves returned no row")
@@ -194,12 +193,12 @@ def fill_leaves(
     return {"header_leaf": header_leaf, "line_leaf": line_leaf, "lines": lines.height, **numbers}
 
 
-def seal_of(headers: pl.DataFrame, lines: pl.DataFrame, first_number: int, dictionary: Dictionary) -> dict[str, Any]:
+def seal_of(headers: pl.DataFrame, lines: pl.DataFrame, dictionary: Dictionary) -> dict[str, Any]:
     """The seal of a worker's rows, as `staging/finish_worker` is to be told of it."""
     return {
         "seal_version": SEAL_VERSION,
         "dictionary_hash": dictionary.hash,
-        "block_hashes": seal_blocks(headers, lines, first_number, dictionary),
+        "block_hashes": seal_blocks(headers, lines, dictionary),
     }
 
 

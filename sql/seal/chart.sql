@@ -1,0 +1,1 @@
+SELECT account_id, account_code, fund, account_type FROM acct.chart_of_accounts

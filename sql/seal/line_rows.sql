@@ -1,0 +1,1 @@
+SELECT je_number, line_number, account_id, amount, (period = {period}) IS TRUE FROM ONLY {leaf}

@@ -15,6 +15,7 @@ from ledger_assets.commands import (
     audit,
     certificate,
     closing,
+    corrections,
     reading,
     server,
     transactions,
@@ -74,7 +75,7 @@ def main() -> None:
     """
 
 
-for module in (audit, certificate, closing, reading, server, transactions, verification):
+for module in (audit, certificate, closing, corrections, reading, server, transactions, verification):
     for command in vars(module).values():
         if isinstance(command, click.Command):
             main.add_command(command)

@@ -32,11 +32,11 @@ _POSTED: Final[Mapping[str, LiteralString]] = {
     "batches": "SELECT batch_id, period, first_je_number, last_je_number, entry_count, line_count, source_checksum "
     "FROM control.batch WHERE state = 'COMMITTED' ORDER BY 1",
     "counts": "SELECT batch_id, source_type, expected_count, actual_count FROM control.batch_source_count "
-    "WHERE actual_count IS NOT NULL ORDER BY 1, 2",
+    "JOIN control.batch USING (batch_id) WHERE actual_count IS NOT NULL AND state <> 'ROLLED_BACK' ORDER BY 1, 2",
     "processed": "SELECT l.period, l.file_sha256, p.batch_id "
     "FROM control.load_batch p JOIN source.load l USING (load_id) ORDER BY 1, 2",
     "reserved": "SELECT batch_id, period, first_je_number, last_je_number, entry_count "
-    "FROM control.sequence_reservation_log ORDER BY 1",
+    "FROM control.sequence_reservation_log WHERE released_at IS NULL ORDER BY 1",
     "numbers": "SELECT period, next_je_number FROM control.period WHERE next_je_number > 1 ORDER BY 1",
     "commits": "SELECT batch_id FROM audit.batch_operation WHERE state_after = 'COMMITTED' ORDER BY 1",
     "fund_balances": "SELECT period, fund, opening_balance, income, expense, equity_movement, closing_balance "

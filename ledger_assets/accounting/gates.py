@@ -82,8 +82,29 @@ class AccountTotals:
 
 
 @dataclass(frozen=True)
+class OriginTotals:
+    """What a batch is derived from that has no deliveries of its own: the posted batch that it reverses, or the
+    balances that a year end carries on.
+
+    `posted_*` is what was counted when the origin was posted, `entries`, `lines` and `unequal_accounts` what its rows
+    say now; `stands` that it is still part of the books. `accounts` maps an account's id to its code and to the debit
+    and credit that the derived batch has to book on it.
+    """
+
+    name: str
+    stands: bool
+    expected_entries: int
+    posted_entries: int
+    posted_lines: int
+    entries: int
+    lines: int
+    unequal_accounts: int
+    accounts: Mapping[int, tuple[str, int, int]]
+
+
+@dataclass(frozen=True)
 class ControlTotals:
-    """Everything that the gates look at, of one batch."""
+    """Everything that the gates look at, of one batch. `origin` is None for a batch of deliveries."""
 
     batch_id: str
     first_je_number: int
@@ -94,6 +115,7 @@ class ControlTotals:
     workers: Sequence[WorkerTotals]
     accounts: Sequence[AccountTotals]
     open_exceptions: Mapping[str, int] = field(default_factory=dict)
+    origin: OriginTotals | None = None
 
 
 def record_count(totals: ControlTotals) -> Verdict:
@@ -102,9 +124,15 @@ def record_count(totals: ControlTotals) -> Verdict:
     Changes by hand are refused whatever they are, because totals do not see all of them: two that cancel out, another
     date, cash for equity. Staging again takes seconds.
     """
-    types = sorted(totals.source.keys() | totals.staged.keys())
-    expected = {name: totals.source[name].count if name in totals.source else 0 for name in types}
-    lines = [count(f"{name} transactions journaled", expected[name], totals.staged.get(name, 0)) for name in types]
+    if totals.origin is None:
+        types = sorted(totals.source.keys() | totals.staged.keys())
+        expected = {name: totals.source[name].count if name in totals.source else 0 for name in types}
+        lines = [count(f"{name} transactions journaled", expected[name], totals.staged.get(name, 0)) for name in types]
+        summary = count("transactions", sum(expected.values()), sum(totals.staged.values()))
+    else:
+        entries = sum(worker.entries for worker in totals.workers)
+        summary = count(f"entries from {totals.origin.name}", totals.origin.expected_entries, entries)
+        lines = [summary]
     lines += [
         count(f"exceptions {reason}", 0, open_rows) for reason, open_rows in sorted(totals.open_exceptions.items())
     ]
@@ -112,7 +140,6 @@ def record_count(totals: ControlTotals) -> Verdict:
         lines.append(count(f"worker {worker.worker_number} entries", worker.reported_entries, worker.entries))
         lines.append(count(f"worker {worker.worker_number} lines", worker.reported_lines, worker.lines))
         lines.append(count(f"worker {worker.worker_number} changes by hand", 0, worker.changes))
-    summary = count("transactions", sum(expected.values()), sum(totals.staged.values()))
     return conclude(
         "record_count", lines, summary=summary, good="every transaction is journaled once", bad="counts differ"
     )
@@ -163,8 +190,17 @@ def debit_credit_balance(totals: ControlTotals) -> Verdict:
 
 def fund_reconciliation(totals: ControlTotals) -> Verdict:
     """Each source component adds up to the lines of the accounts that recognise it; what one fund owes another is what
-    the other is owed; every account is known and open.
+    the other is owed; every account is known and open. A batch derived from the books moves every account by what its
+    origin says.
     """
+    lines, summary = _by_component(totals) if totals.origin is None else _by_origin(totals.origin, totals.accounts)
+    lines += _mirrors_and_states(totals.accounts)
+    return conclude(
+        "fund_reconciliation", lines, summary=summary, good="every component reached its fund", bad="funds differ"
+    )
+
+
+def _by_component(totals: ControlTotals) -> tuple[list[Comparison], Comparison]:
     recognised: dict[tuple[str, str], int] = {}
     for account in totals.accounts:
         if account.recognises is not None:
@@ -179,8 +215,27 @@ def fund_reconciliation(totals: ControlTotals) -> Verdict:
         amount(f"{name} {component}", expected.get((name, component), 0), recognised.get((name, component), 0))
         for name, component in keys
     ]
-    net = {account.account_code: account.net for account in totals.accounts}
-    for account in totals.accounts:
+    return lines, amount("components", sum(expected.values()), sum(recognised.values()))
+
+
+def _by_origin(origin: OriginTotals, accounts: Sequence[AccountTotals]) -> tuple[list[Comparison], Comparison]:
+    staged = {account.account_id: (account.debit, account.credit) for account in accounts}
+    codes = {account.account_id: account.account_code or str(account.account_id) for account in accounts}
+    codes |= {account_id: code for account_id, (code, _, _) in origin.accounts.items()}
+    lines = []
+    for account_id in sorted(codes, key=lambda known: codes[known]):
+        _, debit, credit = origin.accounts.get(account_id, ("", 0, 0))
+        found_debit, found_credit = staged.get(account_id, (0, 0))
+        lines.append(amount(f"{codes[account_id]} debit", debit, found_debit))
+        lines.append(amount(f"{codes[account_id]} credit", credit, found_credit))
+    expected = sum(debit for _, debit, _ in origin.accounts.values())
+    return lines, amount(f"debits from {origin.name}", expected, sum(debit for debit, _ in staged.values()))
+
+
+def _mirrors_and_states(accounts: Sequence[AccountTotals]) -> list[Comparison]:
+    lines = []
+    net = {account.account_code: account.net for account in accounts}
+    for account in accounts:
         if account.mirror_account_code is not None:
             mirrored = -net.get(account.mirror_account_code, 0)
             lines.append(amount(f"{account.account_code} against {account.mirror_account_code}", mirrored, account.net))
@@ -189,18 +244,27 @@ def fund_reconciliation(totals: ControlTotals) -> Verdict:
             lines.append(
                 Comparison(f"account {account.account_code or account.account_id}", "open", state, "", passed=False)
             )
-    summary = amount("components", sum(expected.values()), sum(recognised.values()))
-    return conclude(
-        "fund_reconciliation", lines, summary=summary, good="every component reached its fund", bad="funds differ"
-    )
+    return lines
 
 
 def source_unchanged(totals: ControlTotals) -> Verdict:
-    """The source rows are those that were loaded: same count, same checksum, load by load."""
+    """The source rows are those that were loaded: same count, same checksum, load by load. The origin of a batch
+    that is derived from the books still stands, and its rows add up to what was posted.
+    """
     lines = load_comparisons(totals.loads)
     summary = count(
         "checksum", sum(load.loaded_checksum for load in totals.loads), sum(load.checksum for load in totals.loads)
     )
+    if totals.origin is not None:
+        origin = totals.origin
+        state = "posted" if origin.stands else "not posted"
+        summary = count(f"entries of {origin.name}", origin.posted_entries, origin.entries)
+        lines = [
+            Comparison(origin.name, "posted", state, "", passed=origin.stands),
+            summary,
+            count(f"lines of {origin.name}", origin.posted_lines, origin.lines),
+            count(f"accounts of {origin.name} that differ", 0, origin.unequal_accounts),
+        ]
     return conclude(
         "source_unchanged", lines, summary=summary, good="the source is as it was loaded", bad="the source has changed"
     )

@@ -11,7 +11,14 @@ from typing import Any
 import psycopg
 from psycopg.rows import dict_row
 
-from ledger_assets.accounting.gates import AccountTotals, ControlTotals, LoadTotals, SourceTotals, WorkerTotals
+from ledger_assets.accounting.gates import (
+    AccountTotals,
+    ControlTotals,
+    LoadTotals,
+    OriginTotals,
+    SourceTotals,
+    WorkerTotals,
+)
 from ledger_assets.storage.batches import explained
 from ledger_assets.storage.database import connect, statement
 
@@ -29,6 +36,7 @@ def measure(url: str, batch_id: str, *, connections: int = 2) -> None:
         ("control/measure_worker", {"batch_id": batch_id, "worker_number": number}) for (number,) in workers
     ]
     work += [("control/measure_load", {"load_id": load_id}) for (load_id,) in loads]
+    work.append(("control/measure_origin", parameters))
 
     def read_leaf(item: tuple[str, dict[str, Any]]) -> None:
         name, arguments = item
@@ -79,6 +87,19 @@ def read(connection: psycopg.Connection, batch_id: str) -> ControlTotals:
             )
         ],
         open_exceptions=dict(rows("open_exceptions")),
+        origin=_origin(connection, batch_id),
+    )
+
+
+def _origin(connection: psycopg.Connection, batch_id: str) -> OriginTotals | None:
+    parameters = {"batch_id": batch_id}
+    with connection.cursor(row_factory=dict_row) as cursor:
+        totals = cursor.execute(statement("control/origin_totals"), parameters).fetchone()
+    if totals is None:
+        return None
+    accounts = connection.execute(statement("control/expected_accounts"), parameters).fetchall()
+    return OriginTotals(
+        **totals, accounts={account_id: (code, int(debit), int(credit)) for account_id, code, debit, credit in accounts}
     )
 
 

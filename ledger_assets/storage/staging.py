@@ -13,6 +13,7 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from itertools import groupby
 from operator import itemgetter
 from threading import BoundedSemaphore
@@ -37,6 +38,8 @@ SHARDS_IN_MEMORY = 4
 
 Slice = tuple[str, int, int, int]  # the load's own month, load_id, first and last row number
 Progress = Callable[[int], None]
+Shard = tuple[int, Callable[[int], tuple[Expansion, int]]]
+"""A worker's number, and what makes its entries: from the first number on, with how many records they are of."""
 
 
 @dataclass(frozen=True)
@@ -59,9 +62,27 @@ def stage(
     Whatever goes wrong, the batch is recorded as FAILED with the reason, completed leaves are kept for inspection,
     and the error is raised. `progress` is told the transactions of each worker as it completes.
     """
+    return stage_shards(
+        url,
+        batch,
+        lambda connection: _journaled(connection, batch, rules),
+        performed_by=performed_by,
+        progress=progress,
+    )
+
+
+def stage_shards(
+    url: str,
+    batch: Batch,
+    shards: Callable[[psycopg.Connection], Iterator[Shard]],
+    *,
+    performed_by: str,
+    progress: Progress = lambda _: None,
+) -> Staged:
+    """As `stage`, for entries from wherever the shards take them; each is made when its turn comes."""
     try:
         with explained():  # an abort is told by the database
-            staged = _write_workers(url, batch, rules, progress)
+            staged = _write_workers(url, batch, shards, progress)
             with connect(url) as connection:
                 connection.execute(
                     statement("staging/finish_batch"),
@@ -75,7 +96,19 @@ def stage(
     return staged
 
 
-def _write_workers(url: str, batch: Batch, rules: CompiledRules, progress: Progress) -> Staged:
+def _journaled(connection: psycopg.Connection, batch: Batch, rules: CompiledRules) -> Iterator[Shard]:
+    def entries(slices: list[Slice], first_number: int) -> tuple[Expansion, int]:
+        transactions = pl.concat([read_slice(connection, *piece) for piece in slices])
+        expansion = expand(transactions, rules, first_je_number=first_number, period=batch.period)
+        return expansion, transactions.height
+
+    for worker_number, slices in _planned(connection, batch):
+        yield worker_number, partial(entries, slices)
+
+
+def _write_workers(
+    url: str, batch: Batch, shards: Callable[[psycopg.Connection], Iterator[Shard]], progress: Progress
+) -> Staged:
     in_memory = BoundedSemaphore(SHARDS_IN_MEMORY)
     futures: list[Future[Staged]] = []
     next_number = batch.first_je_number
@@ -90,13 +123,12 @@ def _write_workers(url: str, batch: Batch, rules: CompiledRules, progress: Progr
 
     with connect(url, autocommit=True) as connection, ThreadPoolExecutor(WRITERS) as pool:
         dictionary = read_dictionary(connection, batch.batch_id)
-        for worker_number, slices in _planned(connection, batch):
+        for worker_number, entries in shards(connection):
             in_memory.acquire()
             _raise_first_fault(futures)
             started_at = _start(connection, batch, worker_number)
-            transactions = pl.concat([read_slice(connection, *piece) for piece in slices])
-            expansion = expand(transactions, rules, first_je_number=next_number, period=batch.period)
-            futures.append(pool.submit(write, worker_number, expansion, transactions.height, started_at))
+            expansion, records = entries(next_number)
+            futures.append(pool.submit(write, worker_number, expansion, records, started_at))
             next_number += expansion.headers.height
         wait(futures)
     _raise_first_fault(futures)

@@ -12,5 +12,5 @@ LEFT JOIN LATERAL (
     WHERE o.batch_id = b.batch_id AND o.state_after = 'COMMITTED'
     ORDER BY o.operation_id DESC
     LIMIT 1) AS c ON true
-WHERE b.period = %(period)s AND b.kind = 'MONTHEND'
+WHERE b.period = %(period)s AND b.kind <> 'DRYRUN'
 ORDER BY b.batch_id

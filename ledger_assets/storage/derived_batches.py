@@ -1,0 +1,127 @@
+"""Batches that are derived from the books (A6, E4): the reversal of a posted batch, the year end.
+
+They are staged, gated and posted as deliveries are. What may be opened is decided in PostgreSQL (migration 0011); which
+entries they consist of, in `accounting/reversal.py` and `accounting/year_end.py`.
+"""
+
+import io
+from collections.abc import Callable, Iterator
+from functools import partial
+
+import polars as pl
+import psycopg
+from psycopg import sql
+
+from ledger_assets.accounting.posting import HEADERS, LINES, Expansion
+from ledger_assets.accounting.reversal import reverse
+from ledger_assets.accounting.year_end import ClosingBalance, carry_to_surplus
+from ledger_assets.storage.batches import Batch, GateFailed, explained, post_batch, take_snapshot
+from ledger_assets.storage.batches import batch as read_batch
+from ledger_assets.storage.database import connect, statement
+from ledger_assets.storage.staging import Shard, stage_shards
+from ledger_assets.storage.validation import validate
+
+
+def reverse_batch(
+    url: str,
+    batch_id: str,
+    *,
+    into_period: str,
+    reason: str,
+    confirmation: str,
+    first_period: str,
+    performed_by: str,
+) -> Batch:
+    """Book every entry of a posted batch once more with debits and credits swapped, in an open month.
+
+    The original stays. Returns the posted batch. Raises BatchStateError (not posted, reversed before, month not open),
+    NotConfirmed, PreflightFailed, GateFailed; a batch that failed its gates stays staged until it is aborted.
+    """
+    opening = {"batch_id": batch_id, "period": into_period, "reason": reason, "confirmation": confirmation}
+    opening |= {"first_period": first_period, "performed_by": performed_by}
+    batch = _opened(url, "control/open_reversal", opening)
+    _stage(url, batch, _counter_entries, performed_by)
+    with connect(url) as connection:
+        post_batch(connection, batch.batch_id, first_period=first_period, performed_by=performed_by)
+        return read_batch(connection, batch.batch_id)
+
+
+def close_year(url: str, year: str, *, reason: str, confirmation: str, first_period: str, performed_by: str) -> Batch:
+    """Carry the income and expense of a year to the surplus of each fund, in its closed December.
+
+    Returns the posted batch; December is closed again on the balances after it, in the same transaction. Raises
+    BatchStateError (December not closed, nothing to carry, a fund without exactly one equity account), BuiltUpon (the
+    next year has begun), NotConfirmed, GateFailed.
+    """
+    opening = {"year": year, "reason": reason, "confirmation": confirmation}
+    opening |= {"first_period": first_period, "performed_by": performed_by}
+    batch = _opened(url, "control/open_year_end", opening)
+    _stage(url, batch, _year_end_entries, performed_by)
+    with connect(url) as connection:
+        with connection.transaction():
+            post_batch(connection, batch.batch_id, first_period=first_period, performed_by=performed_by)
+            take_snapshot(connection, batch.period, first_period=first_period, performed_by=performed_by)
+        return read_batch(connection, batch.batch_id)
+
+
+def _opened(url: str, name: str, parameters: dict[str, str]) -> Batch:
+    with explained(), connect(url) as connection, connection.transaction():
+        row = connection.execute(statement(name), parameters).fetchone()
+        if row is None:
+            raise AssertionError(f"{name} returned no row")
+        return read_batch(connection, row[0])
+
+
+def _stage(
+    url: str, batch: Batch, shards: Callable[[psycopg.Connection, Batch], Iterator[Shard]], performed_by: str
+) -> None:
+    stage_shards(url, batch, lambda connection: shards(connection, batch), performed_by=performed_by)
+    gates = validate(url, batch, performed_by=performed_by)
+    failed = [gate.verdict for gate in gates if not gate.verdict.passed]
+    if failed:
+        problems = "; ".join(f"{verdict.gate}: {verdict.detail}" for verdict in failed)
+        raise GateFailed(
+            batch.batch_id, problems, f"look at the staged rows, then ledger-assets abort {batch.batch_id}"
+        )
+
+
+def _counter_entries(connection: psycopg.Connection, batch: Batch) -> Iterator[Shard]:
+    def entries(place: dict[str, str | int], first_number: int) -> tuple[Expansion, int]:
+        headers = _read(connection, "ledger/read_headers", HEADERS, place)
+        lines = _read(connection, "ledger/read_lines", LINES, place)
+        return reverse(headers, lines, first_je_number=first_number, period=batch.period), headers.height
+
+    workers = connection.execute(statement("control/reversed_workers"), {"batch_id": batch.batch_id}).fetchall()
+    for worker_number, period, first, last in workers:
+        place = {"period": period, "first_je_number": first, "last_je_number": last}
+        yield worker_number, partial(entries, place)
+
+
+def _year_end_entries(connection: psycopg.Connection, batch: Batch) -> Iterator[Shard]:
+    def entries(first_number: int) -> tuple[Expansion, int]:
+        rows = connection.execute(statement("snapshot/result_balances"), {"period": batch.period}).fetchall()
+        surplus: dict[str, int] = dict(connection.execute(statement("acct/surplus_accounts")).fetchall())
+        ((template_id,),) = connection.execute(statement("acct/year_end_template")).fetchall()
+        expansion = carry_to_surplus(
+            [ClosingBalance(account_id, fund, int(minor)) for account_id, fund, minor in rows],
+            surplus,
+            template_id=template_id,
+            first_je_number=first_number,
+            period=batch.period,
+        )
+        return expansion, expansion.headers.height
+
+    yield 1, entries
+
+
+def _read(connection: psycopg.Connection, name: str, schema: pl.Schema, place: dict[str, str | int]) -> pl.DataFrame:
+    """Posted rows as a frame, by COPY … CSV as source rows are read."""
+    query = sql.SQL(statement(name)).format(**place)
+    buffer = io.BytesIO()
+    with connection.cursor().copy(sql.SQL("COPY ({}) TO STDOUT (FORMAT csv)").format(query)) as copy:
+        for block in copy:
+            buffer.write(block)
+    if buffer.tell() == 0:
+        return schema.to_frame()
+    buffer.seek(0)
+    return pl.read_csv(buffer, has_header=False, schema=schema, empty_string_is_null=False)

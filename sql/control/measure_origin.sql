@@ -1,0 +1,1 @@
+SELECT control.measure_origin(%(batch_id)s)

@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 import click
 
 from ledger_assets.accounting.errors import LedgerError
-from ledger_assets.commands import closing, reading, server, transactions
+from ledger_assets.commands import closing, periods, reading, server, transactions
 from ledger_assets.presentation import print_error
 from ledger_assets.settings import SettingsError
 
@@ -52,7 +52,7 @@ def main() -> None:
     """
 
 
-for module in (server, transactions, closing, reading):
+for module in (server, transactions, closing, reading, periods):
     for command in vars(module).values():
         if isinstance(command, click.Command):
             main.add_command(command)

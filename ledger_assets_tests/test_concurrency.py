@@ -16,7 +16,7 @@ import pytest
 from ledger_assets.accounting.errors import LedgerError
 from ledger_assets.accounting.source_errors import LoadRefusedError
 from ledger_assets.storage import periods
-from ledger_assets.storage.batches import Batch, BatchStateError, BuiltUponError, GateFailed, PreflightFailed
+from ledger_assets.storage.batches import Batch, BatchStateError, BuiltUpon, GateFailed, PreflightFailed
 from ledger_assets.storage.database import connect, database_name
 from ledger_assets.storage.source_loads import withdraw
 from ledger_assets_tests import disturbances, scenario
@@ -633,7 +633,7 @@ def test_a_month_is_not_reopened_before_the_next_has_closed_on_it(books: str, po
         reopening = pool.submit(reopen_first, books)
         waiting_backend(books, 2)
     closing.result()
-    with pytest.raises(BuiltUponError, match="2024-02 build on it"):
+    with pytest.raises(BuiltUpon, match="2024-02 build on it"):
         reopening.result()
     assert_chained(books)
 

@@ -11,7 +11,7 @@ from hypothesis.stateful import invariant, rule, run_state_machine_as_test
 
 from ledger_assets.close_result import Outcome
 from ledger_assets.storage import periods
-from ledger_assets.storage.batches import BatchStateError, BuiltUponError
+from ledger_assets.storage.batches import BatchStateError, BuiltUpon
 from ledger_assets.storage.database import connect, database_name
 from ledger_assets_tests import scenario
 from ledger_assets_tests.disturbances import cloned
@@ -50,7 +50,7 @@ class Months(Books):
         with connect(self.url) as connection:
             try:
                 periods.reopen(connection, month, reason="to put it right", chain=chain, performed_by="tester")
-            except (BatchStateError, BuiltUponError):
+            except (BatchStateError, BuiltUpon):
                 return
         assert self._rows("SELECT status FROM control.period WHERE period = %s", month) == [("OPEN",)]
 

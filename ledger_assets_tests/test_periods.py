@@ -1,6 +1,7 @@
 """The life of a month: what closes, locks and reopens it, what keeps it open, and where late transactions go."""
 
 import json
+import secrets
 from collections.abc import Callable
 from datetime import date
 from decimal import Decimal
@@ -19,14 +20,14 @@ from ledger_assets.reporting import close_report
 from ledger_assets.storage import periods
 from ledger_assets.storage.batches import (
     BatchStateError,
-    BuiltUponError,
+    BuiltUpon,
+    NotConfirmed,
     PreflightFailed,
-    UnconfirmedError,
     drop_staged,
     set_state,
     take_snapshot,
 )
-from ledger_assets.storage.database import connect
+from ledger_assets.storage.database import connect, create_database, with_database
 from ledger_assets.storage.export import export
 from ledger_assets.storage.source_loads import acknowledge_rejections, withdraw
 from ledger_assets_tests.scenario import (
@@ -459,7 +460,7 @@ def test_a_dry_run_takes_late_transactions_along(closed_url: str, tmp_path: Path
 
 @pytest.mark.parametrize("reason", ["", "   "])
 def test_a_month_is_not_reopened_without_a_reason(closed_url: str, reason: str) -> None:
-    with pytest.raises(UnconfirmedError, match="for a reason only"):
+    with pytest.raises(NotConfirmed, match="for a reason only"):
         reopened(closed_url, FEBRUARY, reason=reason)
     assert status_of(closed_url, FEBRUARY) == "CLOSED"
 
@@ -473,7 +474,7 @@ def test_only_what_is_closed_is_reopened(staged_url: str) -> None:
 def test_a_month_that_later_ones_build_on_is_reopened_with_them_or_not(closed_url: str) -> None:
     post(closed_url, staged(closed_url, MARCH))
     before = fingerprint(closed_url)
-    with pytest.raises(BuiltUponError, match="2024-01: 2024-02, 2024-03 build on it"):
+    with pytest.raises(BuiltUpon, match="2024-01: 2024-02, 2024-03 build on it"):
         reopened(closed_url, JANUARY)
     assert fingerprint(closed_url) == before
     assert reopened(closed_url, JANUARY, chain=True) == [MARCH, FEBRUARY, JANUARY]
@@ -657,3 +658,53 @@ def test_the_asset_of_the_balances_fails_as_a_preflight_while_something_is_left(
     failed: Any = failure.step_failure_data.user_failure_data
     assert "cannot be closed yet" in failed.description
     assert failed.metadata["preflight"].value == "PreflightFailed"
+
+
+# ------------------------------------------------------------------------------------------------ ledgers from before
+
+MIGRATIONS = Path(__file__).resolve().parents[1] / "sql" / "migrations"
+
+MONTHS_FROM_BEFORE = """
+INSERT INTO acct.chart_of_accounts (account_code, description, account_type, fund)
+VALUES ('1100', 'Cash', 'ASSET', 'TABARRU');
+INSERT INTO acct.rule_set (rule_set, version, prepared_by, content_hash)
+VALUES ('combined', 1, 'agus', repeat('a', 64));
+INSERT INTO control.period (period, status, closed_at)
+VALUES ('2024-01', 'CLOSED', '2024-02-03'), ('2024-02', 'OPEN', NULL),
+       ('2024-03', 'OPEN', NULL), ('2024-04', 'OPEN', NULL);
+INSERT INTO control.batch (batch_id, period, kind, state, committed_at,
+                           rule_set, rule_version, first_je_number, started_by)
+VALUES ('2024-01-MONTHEND', '2024-01', 'MONTHEND', 'COMMITTED', '2024-02-01', 'combined', 1, 1, 'dewi'),
+       ('2024-02-MONTHEND', '2024-02', 'MONTHEND', 'COMMITTED', '2024-03-01', 'combined', 1, 1, 'dewi'),
+       ('2024-02-MONTHEND-02', '2024-02', 'MONTHEND', 'COMMITTED', '2024-03-09', 'combined', 1, 1, 'dewi'),
+       ('2024-03-MONTHEND', '2024-03', 'MONTHEND', 'FAILED', NULL, 'combined', 1, 1, 'dewi'),
+       ('2024-04-DRYRUN', '2024-04', 'DRYRUN', 'ABORTED', NULL, 'combined', 1, 1, 'dewi');
+INSERT INTO audit.batch_operation (period, operation, performed_by, performed_at, outcome)
+VALUES ('2024-01', 'CLOSE_PERIOD', 'budi', '2024-02-03', 'SUCCESS'),
+       ('2024-02', 'CLOSE_PERIOD', 'rina', '2024-03-03', 'SUCCESS');
+INSERT INTO ledger.account_balance_snapshot (period, account_code, fund, opening_balance, debit, credit)
+VALUES ('2024-01', '1100', 'TABARRU', 0, 5, 0), ('2024-02', '1100', 'TABARRU', 5, 7, 0);
+"""
+
+
+def test_a_ledger_from_before_keeps_its_closes(test_server_url: str) -> None:
+    name = f"from_before_{secrets.token_hex(4)}"
+    with connect(test_server_url, autocommit=True) as connection:
+        create_database(connection, name)
+    url = with_database(test_server_url, name)
+    try:
+        for file in sorted(MIGRATIONS.glob("000*.sql")):
+            execute(url, file.read_text())
+        execute(url, MONTHS_FROM_BEFORE)
+        execute(url, (MIGRATIONS / "0012_periods.sql").read_text())
+        statuses = [row["status"] for row in rows_of(url, "SELECT status FROM control.period ORDER BY period")]
+        assert statuses == ["CLOSED", "CLOSING", "CLOSING", "OPEN"]
+        closes = rows_of(url, "SELECT period, close_number, closed_by, batches FROM ledger.period_close ORDER BY 1")
+        assert [tuple(row.values()) for row in closes] == [
+            (JANUARY, 1, "budi", ["2024-01-MONTHEND"]),
+            (FEBRUARY, 1, "rina", ["2024-02-MONTHEND"]),
+        ]
+        assert value_of(url, "SELECT sum(closing_balance) FROM ledger.closed_balance") == 17
+    finally:
+        with connect(test_server_url, autocommit=True) as connection:
+            connection.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())

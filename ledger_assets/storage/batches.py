@@ -19,7 +19,7 @@ from ledger_assets.storage.database import statement
 
 # Raised by our own functions; see the RAISE statements of the migrations.
 PREFLIGHT_FAILED, WRONG_STATE, GATE_FAILED = "LA001", "LA002", "LA003"
-BUILT_UPON, UNCONFIRMED = "LA004", "LA005"
+BUILT_UPON, NOT_CONFIRMED = "LA004", "LA005"
 
 ROWS_PER_WORKER = 250_000
 """Source rows per shard: few enough that two writers share a month of a million rows and that four shards in memory
@@ -38,12 +38,12 @@ class GateFailed(LedgerError):  # noqa: N818 - what happened
     """The posting transaction found a gate's condition broken; nothing was posted."""
 
 
-class BuiltUponError(LedgerError):
-    """Later months build on what would be changed."""
+class BuiltUpon(LedgerError):  # noqa: N818 - what happened
+    """Later postings stand on the batch or the month; nothing was changed."""
 
 
-class UnconfirmedError(LedgerError):
-    """A reason or a confirmation is missing or wrong."""
+class NotConfirmed(LedgerError):  # noqa: N818 - what happened
+    """A correction without a reason, or without its typed confirmation; nothing was changed."""
 
 
 @dataclass(frozen=True)
@@ -74,8 +74,8 @@ def explained() -> Iterator[None]:
         PREFLIGHT_FAILED: PreflightFailed,
         WRONG_STATE: BatchStateError,
         GATE_FAILED: GateFailed,
-        BUILT_UPON: BuiltUponError,
-        UNCONFIRMED: UnconfirmedError,
+        BUILT_UPON: BuiltUpon,
+        NOT_CONFIRMED: NotConfirmed,
     }
     try:
         yield

@@ -30,7 +30,7 @@ def reopen(
     With `chain` the later months that build on it are reopened as well. Nothing leaves the ledger; closing the months
     again, from the earliest on, rolls the balances forward.
 
-    Raises UnconfirmedError without a reason, BatchStateError when the month is not closed, BuiltUponError when later
+    Raises NotConfirmed without a reason, BatchStateError when the month is not closed, BuiltUpon when later
     months build on it and `chain` was not asked for. Nothing was changed then.
     """
     parameters = {"period": period, "reason": reason, "chain": chain, "performed_by": performed_by}

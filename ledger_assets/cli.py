@@ -16,6 +16,7 @@ from ledger_assets.commands import (
     certificate,
     closing,
     corrections,
+    periods,
     reading,
     server,
     transactions,
@@ -75,7 +76,7 @@ def main() -> None:
     """
 
 
-for module in (audit, certificate, closing, corrections, reading, server, transactions, verification):
+for module in (audit, certificate, closing, corrections, periods, reading, server, transactions, verification):
     for command in vars(module).values():
         if isinstance(command, click.Command):
             main.add_command(command)

@@ -29,7 +29,9 @@ class Outcome(StrEnum):
 class CloseResult:
     """A close, ready to be printed as JSON.
 
-    `problems` says in sentences what `gates` says in figures, and what else went wrong.
+    `problems` says in sentences what `gates` says in figures, and what else went wrong. `late` has the late
+    transactions that the batch booked, by original month; `changes` what this close changed against the last one of
+    the month, by account.
     """
 
     period: str
@@ -43,6 +45,8 @@ class CloseResult:
     lines: int = 0
     gates: list[dict[str, Any]] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
+    late: list[dict[str, Any]] = field(default_factory=list)
+    changes: list[dict[str, Any]] = field(default_factory=list)
 
     @classmethod
     def of(cls, period: str, outcome: Outcome, started: float, **details: Any) -> Self:

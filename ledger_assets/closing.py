@@ -16,6 +16,8 @@ from ledger_assets.definitions import defs
 from ledger_assets.settings import Settings
 from ledger_assets.storage.batches import latest_batch
 from ledger_assets.storage.database import connect, ledger_url
+from ledger_assets.storage.periods import closes, differences
+from ledger_assets.storage.reading import rows
 
 
 def dagster_instance(settings: Settings) -> DagsterInstance:
@@ -27,6 +29,8 @@ def close(settings: Settings, period: str, *, log_level: str = "CRITICAL") -> Cl
     """Run the month_close job for a period. Never raises for bad data or a refused period: the result says so."""
     started = time.perf_counter()
     job = defs.resolve_job_def("month_close")
+    with connect(ledger_url(settings)) as connection:
+        closes_before = closes(connection, period)
     with dagster_instance(settings) as instance:
         try:
             run = job.execute_in_process(
@@ -40,6 +44,9 @@ def close(settings: Settings, period: str, *, log_level: str = "CRITICAL") -> Cl
             return CloseResult.of(period, Outcome.PREFLIGHT_FAILED, started, problems=[problem])
     with connect(ledger_url(settings)) as connection:
         batch = latest_batch(connection, period)
+        is_new = [c["close_number"] for c in closes(connection, period)] != [c["close_number"] for c in closes_before]
+        changes = differences(connection, period) if is_new else []
+        late = rows(connection, "period/late", period=period)
     return CloseResult.of(
         period,
         _outcome(run),
@@ -51,6 +58,8 @@ def close(settings: Settings, period: str, *, log_level: str = "CRITICAL") -> Cl
         lines=(batch.line_count or 0) if batch else 0,
         gates=_gates(run),
         problems=_problems(run),
+        late=[row for row in late if batch and row["batch_id"] == batch.batch_id and _posted(run)],
+        changes=changes,
     )
 
 

@@ -74,6 +74,10 @@ def print_close(result: "CloseResult") -> None:
         "preflight_failed": f"[yellow]{result.period} was not started[/]",
     }.get(result.outcome, f"[red]{result.period} failed[/]")
     out.print(f"{headline} ({result.seconds:.1f} s)")
+    if result.late:
+        print_table("late transactions booked", result.late)
+    if result.changes:
+        print_table("changed against the last close of the month", result.changes)
     for problem in result.problems:
         out.print(f"  {escape(visible(problem))}", soft_wrap=True)
     for gate in result.gates:

@@ -15,7 +15,8 @@ import pytest
 
 from ledger_assets.accounting.errors import LedgerError
 from ledger_assets.accounting.source_errors import LoadRefusedError
-from ledger_assets.storage.batches import Batch, BatchStateError, GateFailed, PreflightFailed
+from ledger_assets.storage import periods
+from ledger_assets.storage.batches import Batch, BatchStateError, BuiltUpon, GateFailed, PreflightFailed
 from ledger_assets.storage.database import connect, database_name
 from ledger_assets.storage.source_loads import withdraw
 from ledger_assets_tests import disturbances, scenario
@@ -78,9 +79,10 @@ class Neighbours(NamedTuple):
 @pytest.fixture
 def neighbours(books: str, tmp_path: Path) -> Neighbours:
     disturbances.close(books)
-    scenario.deliver(books, FIRST_PERIOD, folder=tmp_path, rows=5, seed=2)
     scenario.deliver(books, SECOND, folder=tmp_path)
-    return Neighbours(books, ready_to_post(books), ready_to_post(books, SECOND))
+    following = ready_to_post(books, SECOND)  # before the late load is there, which it would take along
+    scenario.deliver(books, FIRST_PERIOD, folder=tmp_path, rows=5, seed=2)
+    return Neighbours(books, ready_to_post(books), following)
 
 
 # Two committers
@@ -605,18 +607,67 @@ def test_a_month_is_not_posted_while_the_one_before_is_being_reopened(neighbours
     assert_chained(url)
 
 
-def test_a_month_is_not_reopened_while_the_next_is_being_closed_on_it(neighbours: Neighbours, pool: ThreadPoolExecutor):
-    url = neighbours.url
-    assert scenario.post(url, neighbours.following)
-    with held(url, "LOCK TABLE ledger.account_balance_snapshot IN SHARE MODE"):
-        closing = pool.submit(take_balances, url, SECOND)
-        waiting_backend(url)
-        late = pool.submit(scenario.post, url, neighbours.late)
-        waiting_backend(url, 2)
+def test_a_month_takes_nothing_more_while_the_next_is_being_closed_on_it(
+    books: str, tmp_path: Path, pool: ThreadPoolExecutor
+):
+    disturbances.close(books)
+    assert scenario.post(books, ready_to_post(books, SECOND))
+    with held(books, "LOCK TABLE ledger.account_balance_snapshot IN SHARE MODE"):
+        closing = pool.submit(take_balances, books, SECOND)
+        waiting_backend(books)
+        scenario.deliver(books, FIRST_PERIOD, folder=tmp_path, rows=5, seed=2)
+        late = pool.submit(scenario.opened, books, FIRST_PERIOD)
+        waiting_backend(books, 2)
     closing.result()
     with pytest.raises(PreflightFailed, match="2024-02 is closed"):
         late.result()
-    assert_chained(url)
+    assert_chained(books)
+
+
+def test_a_month_is_not_reopened_before_the_next_has_closed_on_it(books: str, pool: ThreadPoolExecutor):
+    disturbances.close(books)
+    assert scenario.post(books, ready_to_post(books, SECOND))
+    with held(books, "LOCK TABLE ledger.account_balance_snapshot IN SHARE MODE"):
+        closing = pool.submit(take_balances, books, SECOND)
+        waiting_backend(books)
+        reopening = pool.submit(reopen_first, books)
+        waiting_backend(books, 2)
+    closing.result()
+    with pytest.raises(BuiltUpon, match="2024-02 build on it"):
+        reopening.result()
+    assert_chained(books)
+
+
+def test_a_month_does_not_close_on_one_that_is_being_reopened(books: str, pool: ThreadPoolExecutor):
+    disturbances.close(books)
+    following = ready_to_post(books, SECOND)
+    with held(books, "LOCK TABLE ledger.period_reopening IN SHARE MODE"):
+        reopening = pool.submit(reopen_first, books)
+        waiting_backend(books)
+        posting = pool.submit(scenario.post, books, following)
+        waiting_backend(books, 2)
+    assert reopening.result() == [FIRST_PERIOD]
+    with pytest.raises(PreflightFailed, match="waits for 2024-01"):
+        posting.result()
+    take_balances(books)
+    assert scenario.post(books, following)
+    take_balances(books, SECOND)
+    assert_chained(books)
+
+
+def reopen_first(url: str) -> list[str]:
+    with connect(url) as connection:
+        return periods.reopen(connection, FIRST_PERIOD, reason="an invoice was missing", performed_by="controller")
+
+
+def test_a_load_that_arrives_between_posting_and_balances_keeps_the_month_open(books: str, tmp_path: Path):
+    assert scenario.post(books, ready_to_post(books))
+    scenario.deliver(books, FIRST_PERIOD, folder=tmp_path, rows=5, seed=2)
+    with pytest.raises(PreflightFailed, match=r"cannot be closed yet: load 2 \(.*, 5 rows in no posted batch"):
+        take_balances(books)
+    assert scenario.value_of(books, "SELECT status FROM control.period") == "CLOSING"
+    assert disturbances.close(books)
+    assert scenario.value_of(books, "SELECT status FROM control.period") == "CLOSED"
 
 
 def test_a_month_is_not_closed_while_the_one_before_is_being_reopened(neighbours: Neighbours, pool: ThreadPoolExecutor):

@@ -161,7 +161,7 @@ class Books(RuleBasedStateMachine):
             is_forged, before = self._is_forged(batch), self._status_before(period)
             if scenario.post(self.url, batch):
                 assert not is_forged, f"{batch} was posted"
-                assert before == "CLOSED"
+                assert before in {"CLOSED", "LOCKED"}
 
     def _take_balances(self, period: str) -> None:
         with connect(self.url) as connection:
@@ -202,10 +202,11 @@ class Books(RuleBasedStateMachine):
     def put_right_and_close(self) -> None:
         """What a person does in the end. Nothing may have happened that stands in the way for ever."""
         period = self._month(0)
-        for (load_id,) in self._rows(DOUBTFUL, period, list(self.changed_loads)):
-            self._withdraw(load_id)
-        with connect(self.url) as connection:
-            acknowledge_rejections(connection, period, reason="known", by="tester")
+        for month in MONTHS[: MONTHS.index(period) + 1]:  # it takes the late loads of those before along
+            for (load_id,) in self._rows(DOUBTFUL, month, list(self.changed_loads)):
+                self._withdraw(load_id)
+            with connect(self.url) as connection:
+                acknowledge_rejections(connection, month, reason="known", by="tester")
         assert self._close(period) in {Outcome.POSTED, Outcome.NOTHING_NEW}
 
     # What nobody should do
@@ -271,7 +272,7 @@ class Books(RuleBasedStateMachine):
 
     def _month(self, where: int) -> str:
         """The month that is to be closed next, or one of its neighbours."""
-        ((closed,),) = self._rows("SELECT count(*) FROM control.period WHERE status = 'CLOSED'")
+        ((closed,),) = self._rows("SELECT count(*) FROM control.period WHERE status IN ('CLOSED', 'LOCKED')")
         return MONTHS[max(0, min(closed + where, len(MONTHS) - 1))]
 
     def _is_forged(self, batch: Batch) -> bool:
@@ -341,8 +342,10 @@ NEVER: Final = {
     "a processed transaction is not posted once, or another one is": """
         SELECT * FROM (SELECT period, txn_id, count(*) AS n
                        FROM source.txn_source JOIN control.load_batch USING (load_id) GROUP BY 1, 2) t
-        FULL JOIN (SELECT h.period, source_id AS txn_id, count(*) AS n FROM ledger.ledger_entry_header h
-                   JOIN control.batch USING (batch_id) WHERE kind = 'MONTHEND' GROUP BY 1, 2) h
+        FULL JOIN (SELECT coalesce(l.original_period, h.period) AS period, h.source_id AS txn_id, count(*) AS n
+                   FROM ledger.ledger_entry_header h LEFT JOIN ledger.late_entry l USING (period, je_number)
+                   JOIN control.batch b ON b.batch_id = h.batch_id WHERE b.kind = 'MONTHEND'
+                   GROUP BY 1, 2) h
         USING (period, txn_id) WHERE (t.n, h.n) IS DISTINCT FROM (1::bigint, 1::bigint)""",
     "a trial balance does not add up to zero": """
         SELECT period, fund FROM ledger.account_balance_snapshot GROUP BY period, fund
@@ -350,31 +353,33 @@ NEVER: Final = {
     "a closed month's balances are not its lines and all before": """
         SELECT period, account_code, s.closing_balance, l.closing, s.debit, s.credit, l.debit, l.credit
         FROM (SELECT * FROM ledger.account_balance_snapshot JOIN control.period USING (period)
-              WHERE status = 'CLOSED') s
+              WHERE status IN ('CLOSED', 'LOCKED')) s
         FULL JOIN (
             SELECT p.period, account_code, sum(debit_amount - credit_amount) AS closing,
                    coalesce(sum(debit_amount) FILTER (WHERE e.period = p.period), 0) AS debit,
                    coalesce(sum(credit_amount) FILTER (WHERE e.period = p.period), 0) AS credit
             FROM control.period p JOIN ledger.ledger_entry_line e ON e.period <= p.period COLLATE "C"
-            WHERE p.status = 'CLOSED' GROUP BY 1, 2) l
+            WHERE p.status IN ('CLOSED', 'LOCKED') GROUP BY 1, 2) l
         USING (period, account_code)
         WHERE (s.closing_balance, s.debit, s.credit) IS DISTINCT FROM (l.closing, l.debit, l.credit)""",
     "a closed month does not open with what the one before ended with": """
         SELECT s.period, s.account_code FROM ledger.account_balance_snapshot s
-        JOIN control.period p ON p.period = s.period AND p.status = 'CLOSED'
+        JOIN control.period p ON p.period = s.period AND p.status IN ('CLOSED', 'LOCKED')
         LEFT JOIN ledger.account_balance_snapshot b
                ON b.period = control.previous_period(s.period) AND b.account_code = s.account_code
         WHERE s.opening_balance <> coalesce(b.closing_balance, 0)""",
     "a closed month follows one that is not": """
-        SELECT period FROM control.period p WHERE status = 'CLOSED' AND period > '2024-01' AND NOT EXISTS (
-            SELECT FROM control.period b WHERE b.period = control.previous_period(p.period) AND b.status = 'CLOSED')""",
+        SELECT period FROM control.period p
+        WHERE status IN ('CLOSED', 'LOCKED') AND period > '2024-01' AND NOT EXISTS (
+            SELECT FROM control.period b
+            WHERE b.period = control.previous_period(p.period) AND b.status IN ('CLOSED', 'LOCKED'))""",
     "a posted month follows one without a posted batch": """
         SELECT period FROM control.batch p WHERE state = 'COMMITTED' AND period > '2024-01' AND NOT EXISTS (
             SELECT FROM control.batch b
             WHERE b.period = control.previous_period(p.period) AND b.state = 'COMMITTED')""",
     "a fund's balance is not its net assets": """
         SELECT f.period, f.fund, f.closing_balance, n.net FROM ledger.fund_balance f
-        JOIN control.period p ON p.period = f.period AND p.status = 'CLOSED'
+        JOIN control.period p ON p.period = f.period AND p.status IN ('CLOSED', 'LOCKED')
         CROSS JOIN LATERAL (
             SELECT coalesce(sum(debit_amount - credit_amount), 0) AS net FROM ledger.ledger_entry_line l
             JOIN acct.chart_of_accounts a USING (account_code)

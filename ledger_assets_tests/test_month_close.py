@@ -136,7 +136,7 @@ def test_a_new_posting_opens_the_month_until_its_balances_are_taken_again(books:
     assert close_directly(books, JANUARY) == POSTED
     deliver(books, JANUARY, folder=tmp_path, seed=2)
     post(books, staged(books, JANUARY))
-    assert value_of(books, "SELECT status FROM control.period") == "OPEN"
+    assert value_of(books, "SELECT status FROM control.period") == "CLOSING"
     assert failing_balance_controls(books, JANUARY) == {"snapshot_equals_lines", "fund_balances_agree"}
     assert close_directly(books, FEBRUARY).outcome == Outcome.PREFLIGHT_FAILED
     assert close_directly(books, JANUARY) == NOTHING_NEW

@@ -7,6 +7,7 @@ import psycopg
 import pytest
 
 from ledger_assets.close_result import Outcome
+from ledger_assets.storage import periods
 from ledger_assets.storage.batches import GateFailed
 from ledger_assets.storage.database import connect, create_database, with_database
 from ledger_assets.storage.migrations import migrate
@@ -46,6 +47,25 @@ def test_two_months_close_with_the_same_figures(oldest_url: str, ledger_url: str
     assert close_two_months(oldest_url, tmp_path) == [Outcome.POSTED] * 3
     assert close_two_months(ledger_url, tmp_path) == [Outcome.POSTED] * 3
     assert facts(oldest_url) == facts(ledger_url)
+
+
+def test_late_transactions_reopening_and_locking_give_the_same_figures(
+    oldest_url: str, ledger_url: str, tmp_path: Path
+):
+    for url in (oldest_url, ledger_url):
+        close_two_months(url, tmp_path)
+        scenario.deliver(url, JANUARY, folder=tmp_path, seed=4, rows=10)
+        assert scenario.close_directly(url, "2024-03").outcome == Outcome.POSTED
+        scenario.deliver(url, FEBRUARY, folder=tmp_path, seed=5, rows=10)
+        with connect(url) as connection:
+            periods.reopen(connection, FEBRUARY, reason="missing", chain=True, performed_by="controller")
+        outcomes = [scenario.close_directly(url, period).outcome for period in (FEBRUARY, "2024-03")]
+        assert outcomes == [Outcome.POSTED, Outcome.NOTHING_NEW]
+        with connect(url) as connection:
+            assert periods.lock(connection, FEBRUARY, performed_by="controller") == [JANUARY, FEBRUARY]
+    assert facts(oldest_url) == facts(ledger_url)
+    history = "SELECT * FROM ledger.close_difference ORDER BY period, close_number, account_code"
+    assert scenario.rows_of(oldest_url, history) == scenario.rows_of(ledger_url, history) != []
 
 
 def test_dagster_closes_a_month(oldest_url: str, tmp_path: Path, ledger_home: Path):

@@ -41,13 +41,17 @@ class Balance:
 
 @dataclass(frozen=True)
 class Entry:
-    """A posted entry: its lines as (account code, amount in major units, debit positive)."""
+    """A posted entry: its lines as (account code, amount in major units, debit positive).
+
+    `original_date` is that of a transaction that came too late for its own month.
+    """
 
     je_number: int
     je_date: date
     description: str
     source_id: str
     lines: tuple[tuple[str, Decimal], ...]
+    original_date: date | None = None
 
 
 def hledger(period: str, currency: str, balances: Iterable[Balance], entries: Iterable[Entry]) -> Iterator[str]:
@@ -61,7 +65,7 @@ def hledger(period: str, currency: str, balances: Iterable[Balance], entries: It
     for entry in entries:
         title = f"({entry.je_number}) {entry.description} | {entry.source_id}"
         lines = [(accounts[code].name, amount) for code, amount in entry.lines]
-        yield _hledger_entry(entry.je_date, title, lines, currency)
+        yield _hledger_entry(entry.je_date, title, lines, currency, entry.original_date)
     assertions = "".join(f"    {b.name}  0.00 {currency} = {b.closing} {currency}\n" for b in accounts.values())
     yield f"\n{after - timedelta(days=1)} closing balances of the snapshot\n{assertions}"
 
@@ -76,6 +80,8 @@ def beancount(period: str, currency: str, balances: Iterable[Balance], entries: 
     yield _beancount_entry(first, '"opening balances"', _openings(accounts), currency)
     for entry in entries:
         title = f'"{_quoted(entry.source_id)}" "{_quoted(entry.description)}"\n  je_number: {entry.je_number}'
+        if entry.original_date:
+            title += f"\n  original_date: {entry.original_date}"
         lines = [(accounts[code].name, amount) for code, amount in entry.lines]
         yield _beancount_entry(entry.je_date, title, lines, currency)
     # A balance of a day is that of its beginning: the closing balances are those of the day after the month. Without
@@ -99,9 +105,12 @@ def _openings(accounts: Mapping[str, Balance]) -> list[tuple[str, Decimal]]:
     return [(balance.name, balance.opening) for balance in accounts.values()]
 
 
-def _hledger_entry(day: date, title: str, lines: Iterable[tuple[str, Decimal]], currency: str) -> str:
+def _hledger_entry(
+    day: date, title: str, lines: Iterable[tuple[str, Decimal]], currency: str, original: date | None = None
+) -> str:
     title = _printable(title.replace(";", ","))  # a semicolon begins a comment, a line break ends the title
-    return f"\n{day} {title}\n" + "".join(f"    {name}  {amount} {currency}\n" for name, amount in lines)
+    tag = f"  ; original_date: {original}" if original else ""
+    return f"\n{day} {title}{tag}\n" + "".join(f"    {name}  {amount} {currency}\n" for name, amount in lines)
 
 
 def _beancount_entry(day: date, title: str, lines: Iterable[tuple[str, Decimal]], currency: str) -> str:

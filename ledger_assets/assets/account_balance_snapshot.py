@@ -8,6 +8,7 @@ from ledger_assets.metadata import bars, table
 from ledger_assets.periods import MONTHS
 from ledger_assets.resources import LedgerResource
 from ledger_assets.storage.batches import PreflightFailed, take_snapshot
+from ledger_assets.storage.periods import differences
 from ledger_assets.storage.reading import rows
 
 
@@ -42,5 +43,6 @@ def account_balance_snapshot(context: AssetExecutionContext, ledger: LedgerResou
                 "fund_balances": table(funds),
                 "fund_balances_chart": bars({row["fund"]: row["closing_balance"] for row in funds}),
                 "trial_balance": table(rows(connection, "snapshot/trial_balance", period=period)),
+                "changed_by_the_last_close": table(differences(connection, period)),
             }
         )

@@ -10,10 +10,15 @@ from ledger_assets.presentation import out, print_table
 from ledger_assets.settings import Settings
 
 PERIOD_STATUS = {
+    "month": "period/month",
+    "obstacles": "period/obstacles",
     "loads": "source/loads_of_period",
     "batches": "control/batches",
     "gates": "control/gates",
     "exceptions": "control/exceptions",
+    "late_transactions": "period/late",
+    "closes": "period/closes",
+    "changed_by_the_last_close": "period/differences",
 }
 STATUS_COLUMNS = {
     "loads": ("load_id", "file_name", "rows_in_file", "accepted", "rejected", "skipped", "unchanged", "posted_in"),
@@ -27,7 +32,9 @@ STATUS_COLUMNS = {
 @click.argument("period", type=PERIOD, required=False)
 @as_json
 def status(period: str | None, as_json: bool) -> None:
-    """What state the months are in; with a month: its batches, gates and open exceptions."""
+    """What state the months are in; with a month: what keeps it from closing, its loads, batches, gates, open
+    exceptions, late transactions, and its closes with what the last one changed.
+    """
     from ledger_assets.storage.database import connect
     from ledger_assets.storage.reading import rows
 

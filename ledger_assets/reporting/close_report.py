@@ -112,6 +112,9 @@ class CloseReport:
     refusals: Sequence[Row]
     certificate: Document | None = None
     certificate_refusal: str | None = None
+    late: Sequence[Row] = ()
+    closes: Sequence[Row] = ()
+    changes: Sequence[Row] = ()
 
     @property
     def period(self) -> str:
@@ -124,12 +127,12 @@ class CloseReport:
 
     @property
     def is_closed(self) -> bool:
-        return bool(self.month["status"] == "CLOSED")
+        return self.month["status"] in {"CLOSED", "LOCKED"}
 
     @property
     def status(self) -> str:
         if self.is_closed:
-            return "Closed"
+            return "Locked" if self.month["status"] == "LOCKED" else "Closed"
         return "Posted, not closed" if self.posted else "Not posted"
 
     @property
@@ -268,6 +271,9 @@ def read(connection: psycopg.Connection, period: str) -> CloseReport:
                 for row in rows(connection, "control/open_exceptions", batch_id=batch["batch_id"])
             ],
             refusals=rows(connection, "reporting/refused_rows", period=period),
+            late=rows(connection, "period/late", period=period),
+            closes=rows(connection, "period/closes", period=period),
+            changes=rows(connection, "period/differences", period=period),
         )
 
 

@@ -55,5 +55,6 @@ def _entries(connection: psycopg.Connection, period: str) -> Iterator[Entry]:
     with connection.cursor("export") as cursor:
         cursor.itersize = 50_000
         cursor.execute(statement("export/entries"), {"period": period})
-        for (number, day, description, source_id), lines in groupby(cursor, key=itemgetter(0, 1, 2, 3)):
-            yield Entry(number, day, description, source_id, tuple((code, amount) for *_, code, amount in lines))
+        for (number, day, description, source_id, original), lines in groupby(cursor, key=itemgetter(0, 1, 2, 3, 6)):
+            postings = tuple((code, amount) for *_, code, amount, _ in lines)
+            yield Entry(number, day, description, source_id, postings, original)

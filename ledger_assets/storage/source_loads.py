@@ -54,8 +54,8 @@ class LoadResult:
         unchanged_count: rows that an earlier load of the month holds with the same content.
         checksum: of the stored rows, as a whole number in digits.
         reasons: rejected rows per reason; a row may have several.
-        booked_in: the month that the transactions are booked in, or will be as things stand: `period`, or the open month
-            when `period` is closed.
+        booked_in: the month that the transactions are booked in, or will be as things stand: `period`, or the open
+            month when `period` is closed.
         already_loaded: the load was there before, and nothing was changed.
     """
 

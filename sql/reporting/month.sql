@@ -6,6 +6,6 @@ LEFT JOIN control.period p ON p.period = m.period
 LEFT JOIN LATERAL (
     SELECT o.performed_by
     FROM audit.batch_operation o
-    WHERE o.period = p.period AND o.operation = 'CLOSE_PERIOD' AND p.status = 'CLOSED'
+    WHERE o.period = p.period AND o.operation IN ('CLOSE_PERIOD', 'RECLOSE_PERIOD') AND p.status IN ('CLOSED', 'LOCKED')
     ORDER BY o.operation_id DESC
     LIMIT 1) AS c ON true

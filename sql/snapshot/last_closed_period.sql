@@ -1,1 +1,1 @@
-SELECT max(period) AS period FROM control.period WHERE status = 'CLOSED'
+SELECT max(period) AS period FROM control.period WHERE status IN ('CLOSED', 'LOCKED')

@@ -1,0 +1,1 @@
+SELECT control.lock_period(%(period)s, %(performed_by)s)

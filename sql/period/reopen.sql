@@ -1,0 +1,1 @@
+SELECT control.reopen_period(%(period)s, %(reason)s, %(chain)s, %(performed_by)s)

@@ -171,10 +171,17 @@ def test_differences_name_what_differs_and_leave_out_when() -> None:
     assert differences(a_certificate(), now) == []
     now["balances"][0]["closing"] = "1350.51"
     now["close_number"] = 2
-    first, second, third = differences(a_certificate(), now)
-    assert '"1350.50"' in first
-    assert '"1350.51"' in second
-    assert third == "close_number: certified 1, now 2"
+    now["batches"] = [{**now["batches"][0], "batch_id": "2024-02-MONTHEND-02"}]
+    assert differences(a_certificate(), now) == [
+        'balances: 1100-20, closing: certified "1350.50", now "1350.51"',
+        "batches: 2024-02-MONTHEND: certified, now gone",
+        "batches: 2024-02-MONTHEND-02: there now, not certified",
+        "close_number: certified 1, now 2",
+    ]
+    twice = {**a_certificate(), "balances": [*a_certificate()["balances"], a_certificate()["balances"][0]]}
+    assert differences(a_certificate(), twice)
+    turned = {**a_certificate(), "balances": a_certificate()["balances"][::-1]}
+    assert differences(a_certificate(), turned) == ["balances: the same rows in another order"]
 
 
 # ------------------------------------------------------------------------------------------------ derivation

@@ -23,10 +23,15 @@ from ledger_assets_tests.scenario import Close, materialized
 
 Run = Callable[..., Result]
 
-pytestmark = pytest.mark.usefixtures("ledger_home")
 
 REPORT = AssetSelection.assets("close_report").without_checks()
 BY_ONE = "UPDATE ledger.account_balance_snapshot SET debit = debit + 1 WHERE account_code = '1100-10'"
+
+
+@pytest.fixture(autouse=True)
+def home(ledger_home: Path) -> Path:
+    """Before every other fixture: certificates of one test's books must not lie where another's are looked for."""
+    return ledger_home
 
 
 @pytest.fixture
@@ -99,7 +104,7 @@ def test_the_command_ends_with_2_when_the_ledger_differs(certified: str, run: Ru
     scenario.execute(certified, BY_ONE)
     result = run(FEBRUARY)
     assert result.exit_code == 2
-    assert "account 1100-10" in result.stdout
+    assert "balances: 1100-10, debit: certified" in result.stdout
     assert not json.loads(run(FEBRUARY, "--json").stdout)["as_certified"]
 
 

@@ -33,7 +33,6 @@ from ledger_assets.storage.certificates import (
 from ledger_assets.storage.reading import rows
 from ledger_assets.storage.signing_key import CERTIFICATES, trusted_keys
 
-
 _LINKS: Final = {"seal": "certificate/seal_link", "audit": "certificate/audit_link"}
 
 

@@ -508,11 +508,19 @@ def test_fund_balances_follow_a_late_batch_of_the_month_before(books: str, tmp_p
 
 @pytest.mark.parametrize(
     ("outcome", "exit_code"),
-    [("posted", 0), ("nothing_new", 0), ("rehearsed", 0), ("gate_failed", 2), ("preflight_failed", 3), ("failed", 1)],
+    [
+        ("posted", 0),
+        ("nothing_new", 0),
+        ("rehearsed", 0),
+        ("gate_failed", 2),
+        ("not_certified", 2),
+        ("preflight_failed", 3),
+        ("failed", 1),
+    ],
 )
 def test_the_exit_code_says_what_kind_of_end_it_was(outcome: str, exit_code: int) -> None:
     assert Outcome(outcome).exit_code == exit_code
-    assert len(Outcome) == 6
+    assert len(Outcome) == 7
 
 
 def test_rules_that_are_unsound_fail_the_preflight(books: str, tmp_path: Path) -> None:

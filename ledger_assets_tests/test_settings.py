@@ -1,5 +1,6 @@
 """The environment as the one input of Settings."""
 
+import base64
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ PROJECT = Path(__file__).resolve().parent.parent
 
 def test_an_empty_environment_gives_the_embedded_server_in_the_project():
     settings = Settings.from_environment({"LEDGER_HOME": "", "LEDGER_CURRENCY": " "})
-    assert settings == Settings(None, PROJECT / ".ledger", "2024-01", SHIPPED_RULES, "combined", None)
+    assert settings == Settings(None, PROJECT / ".ledger", "2024-01", SHIPPED_RULES, "combined", None, None)
     assert settings.project_root == PROJECT
 
 
@@ -24,10 +25,12 @@ def test_every_variable_is_read(tmp_path: Path):
         "LEDGER_RULES": str(tmp_path),
         "LEDGER_RULE_SET": "three_entries",
         "LEDGER_CURRENCY": "IDR",
+        "LEDGER_SIGNING_KEY": base64.b64encode(b"s" * 32).decode(),
     })  # fmt: skip
     url = "postgresql://u:secret@db:5433/books"
-    assert settings == Settings(url, Path("/srv/ledger"), "1993-01", tmp_path, "three_entries", "IDR")
+    assert settings == Settings(url, Path("/srv/ledger"), "1993-01", tmp_path, "three_entries", "IDR", b"s" * 32)
     assert "secret" not in repr(settings)
+    assert "ssss" not in repr(settings)
 
 
 def test_a_relative_home_does_not_depend_on_the_working_directory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
@@ -65,3 +68,10 @@ def test_an_error_never_shows_a_password(url: str):
     with pytest.raises(SettingsError) as caught:
         Settings.from_environment({"LEDGER_DATABASE_URL": url})
     assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("key", ["c2VjcmV0", "secret!", base64.b64encode(b"secret" * 6).decode()])
+def test_an_error_never_shows_a_key(key: str):
+    with pytest.raises(SettingsError, match="32 random bytes") as caught:
+        Settings.from_environment({"LEDGER_SIGNING_KEY": key})
+    assert key not in f"{caught.value!r} {caught.value.__cause__!r} {caught.value.args}"

@@ -31,6 +31,7 @@ VOLATILE: Final = frozenset({"issued_at", "chain_heads"})
 
 _PARTS: Final = frozenset({"certificate", "sha256", "signature", "public_key"})
 _AMOUNT: Final = re.compile(r"-?[0-9]+\.[0-9]{2}")
+_NAMES: Final = ("account", "load_id", "batch_id", "fund", "type")
 _LARGEST_EXACT: Final = 2**53 - 1
 """Beyond it, readers that know only binary fractions (RFC 8785 is written for them) change a number."""
 
@@ -178,9 +179,25 @@ def _contradictions(certificate: Certificate) -> Iterator[str]:
 
 
 def _differing_rows(before: Sequence[Any], now: Sequence[Any]) -> list[str]:
-    found = [f"certified {_shown(row)}, now gone or different" for row in before if row not in now]
-    found += [f"now {_shown(row)}, not so certified" for row in now if row not in before]
-    return found or ["the same rows in another order, or more than once"]
+    """Row by row, where the rows have names; what a row is named by is the first of `_NAMES` that it has."""
+    was, is_now = ({_row_name(row): row for row in rows} for rows in (before, now))
+    if len(was) != len(before) or len(is_now) != len(now):
+        return [f"certified {_shown(before)}, now {_shown(now)}"]
+    found = []
+    for name in [*was, *(name for name in is_now if name not in was)]:
+        old, new = was.get(name), is_now.get(name)
+        if isinstance(old, dict) and isinstance(new, dict):
+            keys = sorted(key for key in old.keys() | new.keys() if old.get(key) != new.get(key))
+            found += [f"{name}, {key}: certified {_shown(old.get(key))}, now {_shown(new.get(key))}" for key in keys]
+        elif old != new:
+            found.append(f"{name}: {'certified, now gone' if new is None else 'there now, not certified'}")
+    return found or ["the same rows in another order"]
+
+
+def _row_name(row: Any) -> str:
+    if isinstance(row, dict):
+        return next((str(row[name]) for name in _NAMES if name in row), _shown(row))
+    return _shown(row)
 
 
 def _shown(value: Any) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import psycopg
 from psycopg.pq import TransactionStatus
@@ -32,6 +32,8 @@ from ledger_assets.storage.certificates import (
 )
 from ledger_assets.storage.reading import rows
 from ledger_assets.storage.signing_key import CERTIFICATES, trusted_keys
+
+_LINKS: Final = {"seal": "certificate/seal_link", "audit": "certificate/audit_link"}
 
 
 @dataclass(frozen=True)
@@ -153,7 +155,7 @@ def _named_but_gone(connection: psycopg.Connection, certificate: Certificate) ->
     for chain, head in certificate["chain_heads"].items():
         if head is None:
             continue
-        links = rows(connection, f"certificate/{chain}_link", position=head["position"]) if chains[chain] else []
+        links = rows(connection, _LINKS[chain], position=head["position"]) if chains[chain] else []
         if not links or links[0]["hash"] != head["hash"]:
             gone = "is another one now" if links else "is gone: the chain was shortened"
             yield f"link {head['position']} of the {chain} chain {gone}"

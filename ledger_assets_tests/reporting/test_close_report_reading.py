@@ -43,6 +43,8 @@ INSERT INTO ledger.je_line_test (amount, je_number, line_number, account_id, per
 SELECT CASE account_type WHEN 'ASSET' THEN 125050 ELSE -125050 END, 1, account_id, account_id, '2025-01'
 FROM acct.chart_of_accounts;
 ALTER TABLE ledger.je_line_2025_01 ATTACH PARTITION ledger.je_line_test FOR VALUES FROM (1) TO (2);
+INSERT INTO control.batch_worker (batch_id, worker_number, records_expected, line_leaf)
+VALUES ('2025-01-MONTHEND', 1, 1, 'ledger.je_line_test');
 INSERT INTO ledger.account_balance_snapshot (period, account_code, fund, opening_balance, debit, credit)
 VALUES ('2025-01', '1100-20', 'TABARRU', 0, 1250.50, 0), ('2025-01', '4110-20', 'TABARRU', 0, 0, 1250.50);
 INSERT INTO ledger.fund_balance (period, fund, opening_balance, income) VALUES ('2025-01', 'TABARRU', 0, 1250.50);

@@ -29,14 +29,16 @@ existing_file = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
 def ready(settings: Settings) -> str:
-    """The URL of a ledger that can be worked with: server up, databases there, schema current."""
-    from ledger_assets.storage.database import ensure_databases, ledger_url
+    """The URL of a ledger that can be worked with: server up, databases there, schema current.
+
+    With the engine's rights, when that has been done.
+    """
+    from ledger_assets.storage.database import administrator_url, ensure_databases, ledger_url
     from ledger_assets.storage.migrations import migrate
 
     ensure_databases(settings)
-    url = ledger_url(settings)
-    migrate(url)
-    return url
+    migrate(administrator_url(settings))
+    return ledger_url(settings)
 
 
 def print_json(value: Any) -> None:

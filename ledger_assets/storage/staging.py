@@ -105,7 +105,7 @@ def _start(connection: psycopg.Connection, batch: Batch, worker_number: int) -> 
     row = connection.execute(
         statement("control/start_worker"), {"batch_id": batch.batch_id, "worker_number": worker_number}
     ).fetchone()
-    if row is None:
+    if row is None or row[0] is None:
         raise RuntimeError(f"worker {worker_number} of {batch.batch_id} is gone: another run replaced the batch")
     started_at: datetime = row[0]
     return started_at

@@ -16,7 +16,7 @@ from psycopg.types.json import Jsonb
 from ledger_assets.accounting.gates import evaluate
 from ledger_assets.accounting.verdicts import Verdict
 from ledger_assets.storage import control_totals
-from ledger_assets.storage.batches import Batch, BatchStateError, fail, set_state
+from ledger_assets.storage.batches import Batch, BatchStateError, fail, pass_gates
 from ledger_assets.storage.batches import batch as read_batch
 from ledger_assets.storage.database import connect, statement
 
@@ -52,7 +52,7 @@ def validate(url: str, batch: Batch, *, performed_by: str) -> list[GateResult]:
             reason = "; ".join(f"{verdict.gate}: {verdict.detail}" for verdict in failed)
             fail(connection, batch, performed_by=performed_by, reason=reason)
         else:
-            set_state(connection, batch, "VALIDATED", performed_by=performed_by)
+            pass_gates(connection, batch, performed_by=performed_by)
     return results
 
 

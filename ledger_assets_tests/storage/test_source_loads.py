@@ -13,7 +13,6 @@ from ledger_assets.accounting.mapping import load_mapping, parse_mapping
 from ledger_assets.accounting.schemas import AMOUNTS, SOURCE_COLUMNS, TEXTS
 from ledger_assets.accounting.source_errors import SourceFileError
 from ledger_assets.storage import source_files
-from ledger_assets.storage.source_leaves import Leaf
 from ledger_assets.storage.source_loads import withdraw
 from ledger_assets_tests.storage.source_delivery import (
     BLOCK_BYTES,
@@ -90,7 +89,6 @@ def test_a_leaf_has_its_constraints_and_indexes_and_is_found_through_the_root(
 ) -> None:
     result = load(ledger, january(tmp_path))
     leaf = f"txn_source_2025_01_load_{result.load_id}"
-    assert Leaf("2025-01", result.load_id).name == leaf
     assert value_of(ledger, "SELECT leaf::text FROM source.load") == f"source.{leaf}"
     indexes = rows_of(ledger, "SELECT indexdef FROM pg_indexes WHERE tablename = %s", leaf)
     assert sorted(row["indexdef"].partition(" USING ")[2] for row in indexes) == [

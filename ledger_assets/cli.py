@@ -13,7 +13,7 @@ import click
 from ledger_assets.accounting.errors import LedgerError
 from ledger_assets.commands import closing, reading, server, transactions
 from ledger_assets.presentation import print_error
-from ledger_assets.settings import SettingsError
+from ledger_assets.settings import Settings, SettingsError
 
 
 class Commands(click.Group):
@@ -32,13 +32,18 @@ class Commands(click.Group):
         sys.exit(code if isinstance(code, int) else 0)
 
     def invoke(self, ctx: click.Context) -> Any:
-        from ledger_assets.storage.database import DatabaseError
+        import psycopg
+
+        from ledger_assets.storage.database import DatabaseError, ledger_url, refusal
         from ledger_assets.storage.server import ServerError
 
         try:
             return super().invoke(ctx)
         except (LedgerError, SettingsError, DatabaseError, ServerError) as error:
             print_error(str(error))
+            sys.exit(1)
+        except psycopg.errors.InsufficientPrivilege as error:
+            print_error(refusal(error, ledger_url(Settings.from_environment())))
             sys.exit(1)
 
 

@@ -127,7 +127,7 @@ def latest_batch(connection: psycopg.Connection, period: str) -> Batch | None:
 
 
 def pass_gates(connection: psycopg.Connection, the_batch: Batch, *, performed_by: str) -> None:
-    """Record that this attempt passed its gates. Raises BatchStateError when it was not staged whole, or was replaced."""
+    """Record that this attempt passed its gates. Raises BatchStateError for one that is not whole, or replaced."""
     with explained(), connection.transaction():
         connection.execute(
             statement("control/pass_batch"),

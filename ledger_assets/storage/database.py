@@ -5,6 +5,7 @@ called `ledger` and `dagster`; on a user's own server the ledger lives in the da
 Dagster in `<that name>_dagster`.
 """
 
+import re
 from collections.abc import Mapping
 from contextlib import suppress
 from functools import cache
@@ -78,6 +79,26 @@ def as_role(url: str, role: str) -> str:
     A login without the role is left to PostgreSQL, which refuses what it has no right to.
     """
     return with_options(url, f"-c role={role}") if _may_take_on(url, role) else url
+
+
+def require_role(url: str, role: str) -> None:
+    """Raises DatabaseError, saying what to ask for, unless the login of a URL may take on a role."""
+    if not _may_take_on(url, role):
+        user = conninfo_to_dict(url).get("user", "the login of LEDGER_DATABASE_URL")
+        raise DatabaseError(f'{user} does not have the role {role}: let an administrator run GRANT {role} TO "{user}"')
+
+
+def refusal(fault: psycopg.errors.InsufficientPrivilege, url: str) -> str:
+    """What PostgreSQL refused, and which roles of the ledger have the right."""
+    said = fault.diag.message_primary or str(fault)
+    found = re.search(r"permission denied for (?:function|table|view|schema|sequence) (\w+)", said)
+    if not found:
+        return said
+    with connect(url) as connection:
+        rows = connection.execute(statement("access/roles_with_right"), {"name": found[1], "roles": list(ROLES)})
+        roles = ", ".join(role for (role,) in rows)
+    user = conninfo_to_dict(url).get("user", "this login")
+    return f"{user} may not do that ({said}): it takes the role {roles or 'of the owner'}; docs/access.md has the list"
 
 
 @cache

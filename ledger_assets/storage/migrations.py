@@ -11,8 +11,6 @@ from pathlib import Path
 
 import alembic.command
 import psycopg
-import psycopg2
-import psycopg2.errors
 import sqlalchemy
 from alembic import op
 from alembic.config import Config
@@ -24,6 +22,7 @@ SCRIPTS = Path(__file__).resolve().parents[2] / "sql" / "migrations"
 
 # Any number that nothing else of ours uses: the lock under which one process migrates and the others wait.
 MIGRATION_LOCK = 7_305_051_910
+_INSUFFICIENT_PRIVILEGE = "42501"
 
 
 def apply_file(name: str) -> None:
@@ -86,9 +85,9 @@ def migrate(url: str) -> None:
             config.attributes["connection"] = transaction
             alembic.command.upgrade(config, "head")
             _run(transaction, statement("access/grants"))
-    except (sqlalchemy.exc.ProgrammingError, psycopg2.errors.InsufficientPrivilege) as fault:
-        cause = getattr(fault, "orig", fault)
-        if not isinstance(cause, psycopg2.errors.InsufficientPrivilege):
+    except Exception as fault:
+        cause = getattr(fault, "orig", fault)  # what the driver raised, by itself or through SQLAlchemy
+        if getattr(cause, "pgcode", None) != _INSUFFICIENT_PRIVILEGE:
             raise
         raise DatabaseError(
             f"the schema is not current and user {user} may not bring it up to date ({str(cause).strip()}): "

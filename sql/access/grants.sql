@@ -110,8 +110,8 @@ TO ledger_engine;
 -- Status, validation, balances.
 GRANT SELECT ON
     control.period, control.batch, control.batch_source_count, control.batch_load, control.unprocessed_load,
-    control.load_batch, control.sequence_reservation_log, control.worker_measure, control.worker_measure_account,
-    control.worker_measure_source, source.load, source.load_total, source.book_currency,
+    control.load_batch, control.sequence_reservation_log, control.exception_queue, control.worker_measure,
+    control.worker_measure_account, control.worker_measure_source, source.load, source.load_total, source.book_currency,
     acct.rule_set, acct.chart_of_accounts
 TO finance_viewer, batch_operator, batch_admin;
 -- How many rows were refused and why; not what they hold.
@@ -123,18 +123,20 @@ GRANT SELECT ON ledger.account_balance_snapshot, ledger.fund_balance TO finance_
 
 -- And workers, checkpoints, the rows that break a gate.
 GRANT SELECT ON
-    control.batch_worker, control.batch_worker_slice, control.batch_checkpoint, control.exception_queue,
+    control.batch_worker, control.batch_worker_slice, control.batch_checkpoint,
     control.batch_validation_result, control.load_measure, control.load_measure_total, source.load_overlap
 TO batch_operator, batch_admin;
 
--- And the rules, the entries; what changes the course of a close.
+-- And the rules, the entries; what changes the course of a close. (Not control.set_batch_state, which can say of a batch that
+-- it is posted, nor control.drop_staged_leaves, which takes the workers of a posted one away: the functions that may be
+-- called decide when.)
 GRANT SELECT ON ALL TABLES IN SCHEMA acct TO batch_admin;
 GRANT SELECT ON staging.je_header_staging, staging.je_line_staging, ledger.ledger_entry_header, ledger.ledger_entry_line TO batch_admin;
 GRANT EXECUTE ON FUNCTION
     control.preflight_failures, control.failed_conditions,
-    control.open_batch, control.set_batch_state, control.drop_staged_leaves,
-    source.withdraw_load, source.acknowledge_rejections, acct.store_rule_set, acct.approve
+    control.open_batch, source.withdraw_load, source.acknowledge_rejections, acct.store_rule_set, acct.approve
 TO batch_admin;
+GRANT EXECUTE ON FUNCTION control.preflight_failures, control.failed_conditions TO batch_operator, finance_viewer;
 
 -- Everything, and changes nothing.
 GRANT SELECT ON ALL TABLES IN SCHEMA source, acct, staging, ledger, control, audit, quarantine TO auditor;

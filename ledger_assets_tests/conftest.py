@@ -23,7 +23,7 @@ from psycopg import sql
 
 from ledger_assets.storage.database import connect, create_database, database_name, with_database
 from ledger_assets.storage.server import EmbeddedServer
-from ledger_assets_tests.logins import engine
+from ledger_assets_tests.logins import engine, superuser
 
 _RUN_HOME = "LEDGER_TESTS_HOME"  # how the workers learn of the directory that the controller made
 _PREFIX = "ledger-tests-"
@@ -121,6 +121,13 @@ def ledger_url(test_server_url: str, template_database: str) -> Iterator[str]:
 def ledger(ledger_url: str) -> Iterator[psycopg.Connection]:
     """A connection into this test's own database."""
     with contextlib.closing(connect(ledger_url, application_name="ledger-assets-tests")) as connection:
+        yield connection
+
+
+@pytest.fixture
+def by_hand(ledger_url: str) -> Iterator[psycopg.Connection]:
+    """A connection into the same database with the superuser's rights, for what the product itself never does."""
+    with contextlib.closing(connect(superuser(ledger_url), application_name="ledger-assets-tests")) as connection:
         yield connection
 
 

@@ -38,7 +38,7 @@ def who(url: str) -> tuple[str, str]:
 def server(postgres15: str) -> Iterator[str]:
     """A server without anything of ours; `name` logs in there with `of(url, name)`."""
     yield postgres15
-    database._may_take_on.cache_clear()
+    database._TAKEN_ON.clear()
     with connect(postgres15, autocommit=True) as admin:
         for name in ("takaful", "takaful_dagster"):
             admin.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)".encode())

@@ -29,6 +29,7 @@ ROLES: Final[Mapping[str, str]] = {
 }  # fmt: skip
 """The roles of the ledger; sql/access/roles.sql makes them, sql/access/grants.sql gives them their rights."""
 _STATEMENTS = Path(__file__).resolve().parents[2] / "sql"
+_TAKEN_ON: Final[set[tuple[str, str]]] = set()  # URLs and the roles that their logins may take on
 _CREATION_LOCK = 0x1ED6E5  # an advisory lock: any number that is always the same
 
 
@@ -101,14 +102,18 @@ def refusal(fault: psycopg.errors.InsufficientPrivilege, url: str) -> str:
     return f"{user} may not do that ({said}): it takes the role {roles or 'of the owner'}; docs/access.md has the list"
 
 
-@cache
 def _may_take_on(url: str, role: str) -> bool:
+    if (url, role) in _TAKEN_ON:
+        return True
     with connect(url) as connection:
         right = "SET" if connection.info.server_version >= 160_000 else "MEMBER"
         row = connection.execute(
             "SELECT pg_has_role(session_user, oid, %s) FROM pg_roles WHERE rolname = %s", [right, role]
         ).fetchone()
-    return bool(row and row[0])
+    if row is None or not row[0]:  # asked again next time: it may be granted, and the role made, meanwhile
+        return False
+    _TAKEN_ON.add((url, role))
+    return True
 
 
 def ensure_databases(settings: Settings) -> None:

@@ -282,11 +282,13 @@ def test_what_cannot_be_withdrawn(ledger: psycopg.Connection, tmp_path: Path) ->
     assert value_of(ledger, "SELECT count(*) FROM source.txn_source") == 0
 
 
-def test_a_load_that_a_batch_has_posted_stays(ledger: psycopg.Connection, tmp_path: Path) -> None:
+def test_a_load_that_a_batch_has_posted_stays(
+    ledger: psycopg.Connection, by_hand: psycopg.Connection, tmp_path: Path
+) -> None:
     result = load(ledger, january(tmp_path))
-    ledger.execute("SET session_replication_role = replica")  # no batch is needed to see what its row forbids
-    ledger.execute("INSERT INTO control.load_batch VALUES (%s, '2025-01-MONTHEND')", [result.load_id])
-    ledger.execute("SET session_replication_role = origin")
+    by_hand.execute("SET session_replication_role = replica")  # no batch is needed to see what its row forbids
+    by_hand.execute("INSERT INTO control.load_batch VALUES (%s, '2025-01-MONTHEND')", [result.load_id])
+    by_hand.commit()
     with pytest.raises(LoadRefusedError, match="batch 2025-01-MONTHEND has posted it"):
         withdraw(ledger, result.load_id, reason="x", by="tester")
     assert value_of(ledger, "SELECT count(*) FROM source.txn_source") == 300

@@ -100,7 +100,7 @@ GRANT EXECUTE ON FUNCTION
     acct.store_rule_set, acct.approve,
     control.measure_load, control.measure_worker, control.open_batch, control.start_worker, control.fail_worker,
     control.record_verdict, control.pass_batch, control.fail_batch, control.end_dry_run,
-    control.preflight_failures, control.failed_conditions,
+    control.preflight_failures, control.failed_conditions, source.load_checksum,
     staging.create_leaves, staging.finish_worker, staging.finish_batch,
     ledger.post_batch, ledger.take_snapshot
 TO ledger_engine;

@@ -73,8 +73,13 @@ def migrate(url: str) -> None:
     if current_revision(url) == newest_revision():
         return
     with connect(url, autocommit=True) as connection:
-        ensure_roles(connection)
         user = connection.info.user
+        try:
+            ensure_roles(connection)
+        except DatabaseError as fault:
+            raise DatabaseError(
+                f"the schema is not current and user {user} may not bring it up to date: {fault}"
+            ) from fault
     logging.getLogger("alembic").setLevel(logging.WARNING)
     config = Config()
     config.set_main_option("script_location", str(SCRIPTS))

@@ -24,7 +24,7 @@ from ledger_assets.accounting.rule_files import SHIPPED_RULES
 from ledger_assets.settings import Settings
 from ledger_assets.storage.batches import open_batch, post_batch, take_snapshot
 from ledger_assets.storage.binary_copy import copy_frame
-from ledger_assets.storage.database import connect, create_database, server_url, with_database
+from ledger_assets.storage.database import ENGINE, as_role, connect, create_database, server_url, with_database
 from ledger_assets.storage.migrations import migrate
 from ledger_assets.storage.reading import rows
 from ledger_assets.storage.rules import StoredRules, store_directory, usable
@@ -47,13 +47,14 @@ def run_bench(settings: Settings, *, transactions: int, lines: int, seed: int = 
     `lines` is 8 (rule set combined, one entry of eight lines) or 2 (three_entries, up to three entries of two lines).
     """
     steps: dict[str, float] = {}
-    with tempfile.TemporaryDirectory() as folder, _scratch_database(settings) as url:
+    with tempfile.TemporaryDirectory() as folder, _scratch_database(settings) as administrator_url:
+        url = as_role(administrator_url, ENGINE)
         file = Path(folder) / "transactions.parquet"
         write(generate(PERIOD, transactions, seed), file)
         rules = _rules(url, RULE_SETS[lines])
         totals = _close(url, file, rules, steps)
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
-        bare = _bare_copy(url, _expanded(url, rules, steps))
+        bare = _bare_copy(administrator_url, _expanded(url, rules, steps))
     # Expansion and sealing happen inside staging; sealing in both writers at once, so its seconds are theirs together.
     total = sum(seconds for step, seconds in steps.items() if step not in ("expand", "seal"))
     return {

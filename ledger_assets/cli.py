@@ -51,6 +51,7 @@ class Commands(click.Group):
         return super().parse_args(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
+
         from ledger_assets.storage.database import DatabaseError
         from ledger_assets.storage.server import ServerError
 

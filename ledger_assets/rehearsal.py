@@ -9,7 +9,7 @@ import time
 from ledger_assets.accounting.errors import RuleError
 from ledger_assets.close_result import CloseResult, Outcome
 from ledger_assets.settings import Settings
-from ledger_assets.storage.batches import Batch, PreflightFailed, drop_staged, open_batch, set_state
+from ledger_assets.storage.batches import Batch, PreflightFailed, end_dry_run, open_batch
 from ledger_assets.storage.database import connect, ledger_url
 from ledger_assets.storage.rules import store_directory, usable
 from ledger_assets.storage.staging import Staged, stage
@@ -47,8 +47,7 @@ def rehearse(settings: Settings, period: str, *, performed_by: str) -> CloseResu
 
 def _clean_up(url: str, batch: Batch, performed_by: str) -> None:
     with connect(url) as connection:
-        drop_staged(connection, batch)
-        set_state(connection, batch, "ABORTED", performed_by=performed_by, reason="dry run")
+        end_dry_run(connection, batch, performed_by=performed_by)
 
 
 def _result(period: str, batch: Batch, staged: Staged, gates: list[GateResult], started: float) -> CloseResult:

@@ -23,6 +23,7 @@ from psycopg import sql
 
 from ledger_assets.storage.database import connect, create_database, database_name, with_database
 from ledger_assets.storage.server import EmbeddedServer
+from ledger_assets_tests.logins import engine, superuser
 
 _RUN_HOME = "LEDGER_TESTS_HOME"  # how the workers learn of the directory that the controller made
 _PREFIX = "ledger-tests-"
@@ -111,7 +112,7 @@ def template_database(run_home: Path, test_server_url: str) -> str:
 
 @pytest.fixture
 def ledger_url(test_server_url: str, template_database: str) -> Iterator[str]:
-    """The URL of a migrated database of this test's own."""
+    """The URL of a migrated database of this test's own, with the engine's rights; see `logins.superuser`."""
     with cloned(test_server_url, template_database) as url:
         yield url
 
@@ -120,6 +121,13 @@ def ledger_url(test_server_url: str, template_database: str) -> Iterator[str]:
 def ledger(ledger_url: str) -> Iterator[psycopg.Connection]:
     """A connection into this test's own database."""
     with contextlib.closing(connect(ledger_url, application_name="ledger-assets-tests")) as connection:
+        yield connection
+
+
+@pytest.fixture
+def by_hand(ledger_url: str) -> Iterator[psycopg.Connection]:
+    """A connection into the same database with the superuser's rights, for what the product itself never does."""
+    with contextlib.closing(connect(superuser(ledger_url), application_name="ledger-assets-tests")) as connection:
         yield connection
 
 
@@ -210,11 +218,11 @@ def _template_name(run_home: Path) -> str:
 
 @contextlib.contextmanager
 def cloned(server_url: str, template: str) -> Iterator[str]:
-    """The URL of a database that begins as the template is, until it is dropped."""
+    """The URL, with the engine's rights, of a database that begins as the template is, until it is dropped."""
     name = f"ledger_test_{secrets.token_hex(6)}"
     _clone_database(server_url, template, name)
     try:
-        yield with_database(server_url, name)
+        yield engine(with_database(server_url, name))
     finally:
         _drop_database(server_url, name)
 

@@ -20,6 +20,7 @@ from ledger_assets.storage.database import connect, with_database
 from ledger_assets.storage.staging import stage
 from ledger_assets_tests import scenario
 from ledger_assets_tests.conftest import _clone_database, _drop_database
+from ledger_assets_tests.logins import engine, superuser
 from ledger_assets_tests.scenario import ACTOR, FIRST_PERIOD
 
 Facts = Mapping[str, list[tuple[Any, ...]]]
@@ -100,11 +101,11 @@ def facts(url: str) -> Facts:
 
 @contextlib.contextmanager
 def cloned(server: str, template: str) -> Iterator[str]:
-    """A copy of a database, for as long as it is needed."""
+    """A copy of a database, for as long as it is needed; with the engine's rights."""
     name = f"copy_{secrets.token_hex(6)}"
     _clone_database(server, template, name)
     try:
-        yield with_database(server, name)
+        yield engine(with_database(server, name))
     finally:
         _drop_database(server, name)
 
@@ -112,7 +113,7 @@ def cloned(server: str, template: str) -> Iterator[str]:
 @contextlib.contextmanager
 def held(url: str, lock: LiteralString | sql.Composed) -> Iterator[Callable[[], None]]:
     """Hold a lock; gives what lets go of it."""
-    with contextlib.closing(connect(url)) as holder:
+    with contextlib.closing(connect(superuser(url))) as holder:
         holder.execute(lock)
         yield holder.rollback
 
@@ -120,7 +121,7 @@ def held(url: str, lock: LiteralString | sql.Composed) -> Iterator[Callable[[], 
 def waiting_backend(url: str, how_many: int = 1) -> int:
     """Wait until so many wait for a lock; the process id of one of them."""
     deadline = time.monotonic() + 60
-    with connect(url, autocommit=True) as connection:
+    with connect(superuser(url), autocommit=True) as connection:
         while time.monotonic() < deadline:
             found = connection.execute(
                 "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"

@@ -13,6 +13,7 @@ import pytest
 
 from ledger_assets.storage.database import connect
 from ledger_assets_tests import scenario
+from ledger_assets_tests.logins import superuser
 
 MONTH: Final[LiteralString] = (
     "CREATE TABLE month (number integer NOT NULL, amount bigint NOT NULL) PARTITION BY RANGE (number)"
@@ -36,17 +37,17 @@ def committed(connection: psycopg.Connection, *statements: LiteralString) -> Non
 
 
 @pytest.fixture
-def trial(ledger: psycopg.Connection) -> psycopg.Connection:
+def trial(by_hand: psycopg.Connection) -> psycopg.Connection:
     """A connection whose tables go into a schema of their own, not into the one named like the user."""
-    committed(ledger, "CREATE SCHEMA trial", "SET search_path = trial")
-    return ledger
+    committed(by_hand, "CREATE SCHEMA trial", "SET search_path = trial")
+    return by_hand
 
 
 @pytest.fixture
 def other(trial: psycopg.Connection, ledger_url: str) -> Iterator[psycopg.Connection]:
     """A second session in the same schema, which does not wait for locks."""
     assert not trial.closed
-    with contextlib.closing(connect(ledger_url)) as connection:
+    with contextlib.closing(connect(superuser(ledger_url))) as connection:
         committed(connection, "SET search_path = trial", "SET lock_timeout = '1ms'")
         yield connection
 
@@ -243,7 +244,7 @@ def test_copy_freeze_needs_a_table_made_in_the_same_transaction(trial: psycopg.C
 @contextlib.contextmanager
 def older_snapshot(url: str) -> Iterator[psycopg.Connection]:
     """A reader who has looked already and sees the database as it was then."""
-    with contextlib.closing(connect(url)) as reader:
+    with contextlib.closing(connect(superuser(url))) as reader:
         reader.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
         reader.execute("SELECT count(*) FROM control.batch")
         yield reader

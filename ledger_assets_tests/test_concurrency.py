@@ -21,6 +21,7 @@ from ledger_assets.storage.database import connect, database_name
 from ledger_assets.storage.source_loads import withdraw
 from ledger_assets_tests import disturbances, scenario
 from ledger_assets_tests.disturbances import Facts, cloned, facts, held, ready_to_post, take_balances, waiting_backend
+from ledger_assets_tests.logins import superuser
 from ledger_assets_tests.scenario import FIRST_PERIOD, ROWS, staged_tables
 
 SECOND: Final = "2024-02"
@@ -345,7 +346,7 @@ def test_a_change_under_way_that_is_taken_back_only_delays_the_posting(
 @pytest.mark.parametrize("tampering", TAMPERINGS)
 def test_a_change_under_way_that_is_committed_is_not_posted(books: str, pool: ThreadPoolExecutor, tampering: str):
     batch = ready_to_post(books)
-    with contextlib.closing(connect(books)) as tamperer:
+    with contextlib.closing(connect(superuser(books))) as tamperer:
         tamperer.execute(TAMPERINGS[tampering])
         posting = pool.submit(scenario.post, books, batch)
         waiting_backend(books)
@@ -368,7 +369,7 @@ def test_a_change_in_the_middle_of_its_statement_is_waited_for_and_not_posted(
 ):
     """Its trigger has not told of it yet."""
     batch = ready_to_post(books)
-    with contextlib.closing(connect(books, autocommit=True)) as tamperer:
+    with contextlib.closing(connect(superuser(books), autocommit=True)) as tamperer:
         with held(books, "SELECT pg_advisory_xact_lock(7)"):
             change = pool.submit(tamperer.execute, IN_MID_STATEMENT[tampering])
             waiting_backend(books)
@@ -388,7 +389,7 @@ def test_a_change_that_comes_while_the_batch_is_posted_changes_nothing(
     """It waits for the posting, and is then refused or finds no row."""
     batch = ready_to_post(books)
     source = source_rows(books)
-    with contextlib.closing(connect(books)) as tamperer:
+    with contextlib.closing(connect(superuser(books))) as tamperer:
         tamperer.execute(f"SET TRANSACTION ISOLATION LEVEL {isolation}")
         tamperer.execute("SELECT FROM control.batch")  # from here on a REPEATABLE READ sees what is now
         with held(books, AT_THE_END):
@@ -419,7 +420,7 @@ def source_rows(url: str) -> list[tuple[Any, ...]]:
 @pytest.mark.parametrize("tampering", TAMPERINGS)
 def test_a_change_from_an_old_snapshot_is_refused_or_noticed(books: str, tampering: str, isolation: LiteralString):
     """COPY FREEZE shows it rows of which its snapshot does not know whose they are."""
-    with contextlib.closing(connect(books)) as tamperer:
+    with contextlib.closing(connect(superuser(books))) as tamperer:
         tamperer.execute(f"SET TRANSACTION ISOLATION LEVEL {isolation}")
         tamperer.execute("SELECT FROM control.batch")
         batch = ready_to_post(books)

@@ -255,9 +255,10 @@ def test_a_client_killed_while_it_closes(test_server_url: str, loaded_books: str
 def test_every_step_of_the_close_is_among_the_places_of_death(undisturbed: Undisturbed):
     places = Counter(doom.exchange for doom in Doom.all_of([*undisturbed.ingesting, *undisturbed.closing]))
     for step in (
-        "source/open_load", "source/close_load", "control/open_batch", "control/start_worker", "staging/create_leaves",
+        "source/open_load", "source/create_leaf", "source/finish_load", "control/open_batch", "control/start_worker",
+        "staging/create_leaves",
         "staging/finish_worker", "staging/finish_batch", "control/measure_worker", "control/measure_load",
-        "control/record_verdict", "control/set_batch_state", "ledger/post_batch", "snapshot/take_snapshot", "COMMIT",
+        "control/record_verdict", "control/pass_batch", "ledger/post_batch", "snapshot/take_snapshot", "COMMIT",
     ):  # fmt: skip
         assert places[step], step
     assert places["staging/finish_worker"] == 2 * places["ledger/post_batch"] + 2

@@ -31,9 +31,7 @@ from ledger_assets.storage.batches import (
     BatchStateError,
     GateFailed,
     PreflightFailed,
-    drop_staged,
     latest_batch,
-    set_state,
     take_snapshot,
 )
 from ledger_assets.storage.database import connect, database_name
@@ -41,6 +39,7 @@ from ledger_assets.storage.source_loads import acknowledge_rejections, withdraw
 from ledger_assets.storage.staging import stage
 from ledger_assets_tests import scenario
 from ledger_assets_tests.disturbances import cloned
+from ledger_assets_tests.logins import superuser
 
 pytestmark = pytest.mark.slow
 
@@ -191,11 +190,16 @@ class Books(RuleBasedStateMachine):
     @rule(where=places, then=followed_by)
     def give_up_the_batch(self, where: int, then: Sequence[str]) -> None:
         period = self._month(where)
-        with contextlib.suppress(psycopg.errors.ObjectNotInPrerequisiteState), connect(self.url) as connection:
+        with (
+            contextlib.suppress(psycopg.errors.ObjectNotInPrerequisiteState),
+            connect(superuser(self.url)) as connection,
+        ):
             batch = latest_batch(connection, period)
             if batch is not None:
-                set_state(connection, batch, "ABORTED", performed_by="tester", reason="changed our minds")
-                drop_staged(connection, batch)
+                by_hand = (
+                    "SELECT control.set_batch_state(%(id)s, 'ABORTED', 'tester'), control.drop_staged_leaves(%(id)s)"
+                )
+                connection.execute(by_hand, {"id": batch.batch_id})
         self._work(period, then)
 
     @rule()

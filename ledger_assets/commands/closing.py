@@ -25,7 +25,7 @@ def close(period: str, dry_run: bool, verbose: bool, as_json: bool) -> None:
     nothing was started. 1: anything else.
     """
     settings = Settings.from_environment()
-    ready(settings)
+    ready(settings, "ledger_engine")
     if dry_run:
         from ledger_assets.rehearsal import rehearse
 
@@ -47,7 +47,7 @@ def demo() -> None:
     from ledger_assets.demo import run_demo
 
     settings = Settings.from_environment()
-    ready(settings)
+    ready(settings, "ledger_engine")
     run_demo(settings)
 
 

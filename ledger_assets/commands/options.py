@@ -32,15 +32,20 @@ period_option = click.option("--period", required=True, type=PERIOD, help="The m
 existing_file = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
-def ready(settings: Settings) -> str:
-    """The URL of a ledger that can be worked with: server up, databases there, schema current."""
-    from ledger_assets.storage.database import ensure_databases, ledger_url
+def ready(settings: Settings, role: str | None = None) -> str:
+    """The URL of a ledger that can be worked with: server up, databases there, schema current.
+
+    It has the rights of the role; without one those of the engine, or what the user's own login has. Raises
+    DatabaseError for a login that does not have the role.
+    """
+    from ledger_assets.storage.database import ENGINE, administrator_url, ensure_databases, ledger_url, require_role
     from ledger_assets.storage.migrations import migrate
 
     ensure_databases(settings)
-    url = ledger_url(settings)
-    migrate(url)
-    return url
+    migrate(administrator_url(settings))
+    if role is not None:
+        require_role(administrator_url(settings), role)
+    return ledger_url(settings, role or ENGINE)
 
 
 def print_json(value: Any) -> None:

@@ -14,14 +14,19 @@ from ledger_assets.settings import Settings
 @as_json
 def up(as_json: bool) -> None:
     """Start the server if need be, create the databases, bring the schema up to date; says how to connect."""
+    from ledger_assets.storage.database import administrator_url
+
     settings = Settings.from_environment()
     url = ready(settings)
+    administrator = administrator_url(settings)
     if as_json:
-        print_json({"url": None if settings.database_url else url, "home": settings.home})
+        shown = {"url": url, "administrator_url": administrator}
+        print_json((dict.fromkeys(shown) if settings.database_url else shown) | {"home": settings.home})
     elif settings.database_url:
         click.echo("ready: the server of LEDGER_DATABASE_URL")
     else:
         click.echo(f"ready: the embedded server in {settings.home}\nconnect with: psql '{url}'")
+        click.echo(f"or, with all rights: psql '{administrator}'")
 
 
 @click.command()
@@ -49,7 +54,7 @@ def migrate() -> None:
 def ui(port: int) -> None:
     """Open Dagster's UI and daemon on what the commands made; ends with Ctrl-C."""
     settings = Settings.from_environment()
-    ready(settings)
+    ready(settings, "ledger_engine")
     os.chdir(settings.project_root)
     program = Path(sys.executable).parent / "dagster"
     os.execv(program, [str(program), "dev", "--workspace", "workspace.yaml", "--port", str(port)])  # noqa: S606 - our own program

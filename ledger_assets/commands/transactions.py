@@ -61,7 +61,7 @@ def ingest(file: Path, period: str, mapping_file: Path | None, as_json: bool) ->
     from ledger_assets.storage.source_loads import ingest as load
 
     settings = Settings.from_environment()
-    url = ready(settings)
+    url = ready(settings, "ledger_engine")
     with connect(url) as connection, progress_bar(f"loading {file.name}", None) as advance:
         result = load(
             connection,

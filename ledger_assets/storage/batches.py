@@ -12,7 +12,6 @@ from typing import Any
 
 import psycopg
 from psycopg.rows import class_row
-from psycopg.types.json import Jsonb
 
 from ledger_assets.accounting.errors import LedgerError
 from ledger_assets.storage.audit import attempting
@@ -74,11 +73,11 @@ class Batch:
 
 
 @contextmanager
-def explained() -> Iterator[None]:
+def explained(*, wrong_state: type[LedgerError] = BatchStateError) -> Iterator[None]:
     """Turn the refusals of our SQL functions into errors of the ledger; every other database error passes as it is."""
     kinds: dict[str | None, type[LedgerError]] = {
         PREFLIGHT_FAILED: PreflightFailed,
-        WRONG_STATE: BatchStateError,
+        WRONG_STATE: wrong_state,
         GATE_FAILED: GateFailed,
         BUILT_UPON: BuiltUpon,
         NOT_CONFIRMED: NotConfirmed,
@@ -154,15 +153,15 @@ def latest_batch(connection: psycopg.Connection, period: str) -> Batch | None:
     return None if row is None else batch(connection, row[0])
 
 
-def set_state(
-    connection: psycopg.Connection, the_batch: Batch, state: str, *, performed_by: str, **details: Any
-) -> None:
-    """Move the batch to a state, with an audit row; the database refuses a move that the life cycle does not have."""
-    attempt = attempting(connection, "STATE", performed_by=performed_by, batch_id=the_batch.batch_id, wanted=state)
+def pass_gates(connection: psycopg.Connection, the_batch: Batch, *, performed_by: str) -> None:
+    """Record that this attempt passed its gates. Raises BatchStateError for one that is not whole, or replaced."""
+    attempt = attempting(
+        connection, "STATE", performed_by=performed_by, batch_id=the_batch.batch_id, wanted="VALIDATED"
+    )
     with attempt, explained(), connection.transaction():
         connection.execute(
-            statement("control/set_batch_state"),
-            {"batch_id": the_batch.batch_id, "state": state, "performed_by": performed_by, "details": Jsonb(details)},
+            statement("control/pass_batch"),
+            {"batch_id": the_batch.batch_id, "attempt": the_batch.attempt, "performed_by": performed_by},
         )
 
 
@@ -175,7 +174,7 @@ def fail(connection: psycopg.Connection, the_batch: Batch, *, performed_by: str,
                 "batch_id": the_batch.batch_id,
                 "attempt": the_batch.attempt,
                 "performed_by": performed_by,
-                "details": Jsonb({"reason": reason}),
+                "reason": reason,
             },
         )
 
@@ -211,10 +210,12 @@ def take_snapshot(connection: psycopg.Connection, period: str, *, first_period: 
     return int(accounts)
 
 
-def drop_staged(connection: psycopg.Connection, the_batch: Batch) -> None:
-    """Remove the staged rows of an unposted batch; its record stays."""
-    with connection.transaction():
-        connection.execute(statement("staging/drop_batch"), {"batch_id": the_batch.batch_id})
+def end_dry_run(connection: psycopg.Connection, the_batch: Batch, *, performed_by: str) -> None:
+    """Remove the staged rows of a dry run; its record stays, ABORTED. Raises BatchStateError for any other batch."""
+    with explained(), connection.transaction():
+        connection.execute(
+            statement("control/end_dry_run"), {"batch_id": the_batch.batch_id, "performed_by": performed_by}
+        )
 
 
 def _one(connection: psycopg.Connection, name: str, parameters: dict[str, Any]) -> tuple[Any, ...]:

@@ -6,11 +6,14 @@ Dagster in `<that name>_dagster`.
 """
 
 import os
+import re
 import socket
+from collections.abc import Mapping
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Final, LiteralString
-from urllib.parse import quote, urlsplit
+from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
 import psycopg
 from psycopg import sql
@@ -23,7 +26,14 @@ from ledger_assets.storage.server import EmbeddedServer
 from ledger_assets.storage.unstorable_text import refuse_unstorable_text
 
 OLDEST_SERVER: Final = 15
+ENGINE: Final = "ledger_engine"
+ROLES: Final[Mapping[str, str]] = {
+    "ledger_owner": "NOLOGIN", ENGINE: "LOGIN", "batch_admin": "NOLOGIN", "batch_operator": "NOLOGIN",
+    "finance_viewer": "NOLOGIN", "auditor": "NOLOGIN",
+}  # fmt: skip
+"""The roles of the ledger; sql/access/roles.sql makes them, sql/access/grants.sql gives them their rights."""
 _STATEMENTS = Path(__file__).resolve().parents[2] / "sql"
+_TAKEN_ON: Final[set[tuple[str, str]]] = set()  # URLs and the roles that their logins may take on
 _CREATION_LOCK = 0x1ED6E5  # an advisory lock: any number that is always the same
 
 
@@ -36,26 +46,88 @@ def server_url(settings: Settings) -> str:
     return settings.database_url or EmbeddedServer(settings.home).ensure_running()
 
 
-def ledger_url(settings: Settings) -> str:
-    """The URL of the database of the ledger."""
+def administrator_url(settings: Settings) -> str:
+    """The URL of the database of the ledger for whoever sets it up: the superuser of the embedded server, or the user's
+    login with all its rights.
+    """
     return settings.database_url or with_database(server_url(settings), "ledger")
+
+
+def ledger_url(settings: Settings, role: str = ENGINE) -> str:
+    """The URL of the database of the ledger, with the rights of a role and no others (docs/access.md).
+
+    On a user's own server a login that is not a member of the role keeps its own rights.
+    """
+    return _with_the_rights_of(role, administrator_url(settings), settings)
 
 
 def dagster_url(settings: Settings) -> str:
     """The URL of the database that holds Dagster's runs, events and schedules."""
+    return _with_the_rights_of(ENGINE, _dagster_database(settings), settings)
+
+
+def _dagster_database(settings: Settings) -> str:
     if settings.database_url:
         return with_database(settings.database_url, f"{database_name(settings.database_url)}_dagster")
     return with_database(server_url(settings), "dagster")
+
+
+def _with_the_rights_of(role: str, url: str, settings: Settings) -> str:
+    if settings.database_url is None and role == ENGINE:  # which may log in there by itself
+        return urlsplit(url)._replace(netloc=f"{ENGINE}@").geturl()
+    return as_role(url, role)
+
+
+def as_role(url: str, role: str) -> str:
+    """The URL of connections that take on a role, and have no rights but its; as it is for a login that may not.
+
+    A login without the role is left to PostgreSQL, which refuses what it has no right to.
+    """
+    return with_options(url, f"-c role={role}") if _may_take_on(url, role) else url
+
+
+def require_role(url: str, role: str) -> None:
+    """Raises DatabaseError, saying what to ask for, unless the login of a URL may take on a role."""
+    if not _may_take_on(url, role):
+        user = conninfo_to_dict(url).get("user", "the login of LEDGER_DATABASE_URL")
+        raise DatabaseError(f'{user} does not have the role {role}: let an administrator run GRANT {role} TO "{user}"')
+
+
+def refusal(fault: psycopg.errors.InsufficientPrivilege, url: str) -> str:
+    """What PostgreSQL refused, and which roles of the ledger have the right."""
+    said = fault.diag.message_primary or str(fault)
+    found = re.search(r"permission denied for (?:function|table|view|schema|sequence) (\w+)", said)
+    if not found:
+        return said
+    with connect(url) as connection:
+        rows = connection.execute(statement("access/roles_with_right"), {"name": found[1], "roles": list(ROLES)})
+        roles = ", ".join(role for (role,) in rows)
+    user = conninfo_to_dict(url).get("user", "this login")
+    return f"{user} may not do that ({said}): it takes the role {roles or 'of the owner'}; docs/access.md has the list"
+
+
+def _may_take_on(url: str, role: str) -> bool:
+    if (url, role) in _TAKEN_ON:
+        return True
+    with connect(url) as connection:
+        right = "SET" if connection.info.server_version >= 160_000 else "MEMBER"
+        row = connection.execute(
+            "SELECT pg_has_role(session_user, oid, %s) FROM pg_roles WHERE rolname = %s", [right, role]
+        ).fetchone()
+    if row is None or not row[0]:  # asked again next time: it may be granted, and the role made, meanwhile
+        return False
+    _TAKEN_ON.add((url, role))
+    return True
 
 
 def ensure_databases(settings: Settings) -> None:
     """Create the two databases where they are missing; safe in any number of processes at once.
 
     Collation C on both kinds of server: the order of accounts is that of their codes everywhere, and
-    text indexes build in two thirds of the time. Raises DatabaseError when the server is too old or
-    the user may not create databases.
+    text indexes build in two thirds of the time. The roles come into being too, and Dagster's database goes to the
+    engine. Raises DatabaseError when the server is too old or the user may not create databases or roles.
     """
-    wanted = [database_name(url) for url in (ledger_url(settings), dagster_url(settings))]
+    wanted = [database_name(url) for url in (administrator_url(settings), _dagster_database(settings))]
     with _connect_to_any_database(server_url(settings)) as connection:
         release = connection.info.server_version // 10_000
         if release < OLDEST_SERVER:
@@ -68,6 +140,9 @@ def ensure_databases(settings: Settings) -> None:
         for name in wanted:
             if name not in present:
                 create_database(connection, name)
+        if not _have_all_roles(connection):
+            ensure_roles(connection)
+    _hand_over(_dagster_database(settings))
 
 
 def create_database(connection: psycopg.Connection, name: str) -> None:
@@ -85,6 +160,34 @@ def create_database(connection: psycopg.Connection, name: str) -> None:
         pass  # made a moment ago by someone connected to another database, whom our lock does not hold
 
 
+def ensure_roles(connection: psycopg.Connection) -> None:
+    """Create the roles of the ledger where they are missing, and make the login a member of them.
+
+    Raises DatabaseError, with the statements, when the login may not.
+    """
+    try:
+        connection.execute(statement("access/roles"))
+    except psycopg.errors.InsufficientPrivilege as fault:
+        user = connection.info.user
+        roles = ", ".join(ROLES)
+        raise DatabaseError(
+            f"user {user} may not create the roles of the ledger, or is not a member of them: let an administrator run "
+            f"{' '.join(f'CREATE ROLE {role} {login};' for role, login in ROLES.items())} "
+            f'GRANT {roles} TO "{user}"; (without those that exist already)'
+        ) from fault
+
+
+def _have_all_roles(connection: psycopg.Connection) -> bool:
+    row = connection.execute("SELECT count(*) FROM pg_roles WHERE rolname = ANY(%s)", [list(ROLES)]).fetchone()
+    return row == (len(ROLES),)
+
+
+def _hand_over(url: str) -> None:
+    """Give Dagster's database, and what is in it, to the engine, if the login may; else it stays as it is."""
+    with connect(url) as connection, suppress(psycopg.errors.InsufficientPrivilege):
+        connection.execute(statement("access/hand_over_dagster"))
+
+
 def database_name(url: str) -> str:
     """The database that a URL leads to. Raises DatabaseError for a URL that libpq cannot read, or that names none."""
     try:
@@ -98,6 +201,16 @@ def with_database(url: str, database: str) -> str:
     parts = urlsplit(url)
     options = "&".join(option for option in parts.query.split("&") if not option.startswith("dbname="))
     return parts._replace(path=f"/{quote(database, safe='')}", query=options).geturl()
+
+
+def with_options(url: str, options: str) -> str:
+    """The same URL with options for the session, after those that it has."""
+    parts = urlsplit(url)
+    given = parse_qsl(parts.query)
+    present = [value for key, value in given if key == "options"]
+    others = [(key, value) for key, value in given if key != "options"]
+    query = urlencode([*others, ("options", " ".join([*present, options]))], quote_via=quote, safe="/")
+    return parts._replace(query=query).geturl()
 
 
 def sqlalchemy_url(url: str) -> str:

@@ -1,25 +1,29 @@
 """Bring a ledger database to the current schema: Alembic runs the numbered SQL files of `sql/migrations/`.
 
 Alembic keeps the list of what ran; the SQL stays SQL. All pending files run in one transaction behind an advisory lock:
-two processes that migrate at once do it once, and a process killed in the middle leaves the schema as it was.
+two processes that migrate at once do it once, and a process killed in the middle leaves the schema as it was. The
+transaction ends by handing everything to ledger_owner and giving the rights anew (`sql/access/grants.sql`): a file need
+not say who may use what it makes, and a function that it replaces keeps what makes it safe.
 """
 
 import logging
 from pathlib import Path
 
 import alembic.command
+import psycopg
 import sqlalchemy
 from alembic import op
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
-from ledger_assets.storage.database import connect, sqlalchemy_url
+from ledger_assets.storage.database import DatabaseError, connect, ensure_roles, sqlalchemy_url, statement
 
 SCRIPTS = Path(__file__).resolve().parents[2] / "sql" / "migrations"
 
 # Any number that nothing else of ours uses: the lock under which one process migrates and the others wait.
 MIGRATION_LOCK = 7_305_051_910
+_INSUFFICIENT_PRIVILEGE = "42501"
 
 
 _VERSION_TABLE = {"version_table": "ledger_assets_migration", "version_table_schema": "public"}
@@ -31,21 +35,35 @@ _RECORD = sqlalchemy.text(
 
 def apply_file(name: str) -> None:
     """Run one file of `sql/migrations/` as a whole, inside Alembic's transaction."""
-    text = (SCRIPTS / f"{name}.sql").read_text(encoding="utf-8")
-    driver_connection = op.get_bind().connection.driver_connection
+    _run(op.get_bind(), (SCRIPTS / f"{name}.sql").read_text(encoding="utf-8"))
+
+
+def _run(connection: sqlalchemy.Connection, text: str) -> None:
+    """Through the driver, for which a % without parameters is a %."""
+    driver_connection = connection.connection.driver_connection
     if driver_connection is None:
-        raise RuntimeError("Alembic handed over a connection that is not open")
+        raise RuntimeError("the connection is not open")
     with driver_connection.cursor() as cursor:
         cursor.execute(text)
 
 
 def current_revision(url: str) -> str | None:
-    """The newest migration that the database has, None for a database without any."""
+    """The newest migration that the database has, None for a database without any.
+
+    Raises DatabaseError for a login that has no rights on this ledger.
+    """
     with connect(url) as connection:
         found = connection.execute("SELECT to_regclass('public.ledger_assets_migration') IS NOT NULL").fetchone()
         if found is None or not found[0]:
             return None
-        row = connection.execute("SELECT version_num FROM public.ledger_assets_migration").fetchone()
+        try:
+            row = connection.execute("SELECT version_num FROM public.ledger_assets_migration").fetchone()
+        except psycopg.errors.InsufficientPrivilege as fault:
+            user = connection.info.user
+            raise DatabaseError(
+                f'user {user} has no role in this ledger: let an administrator run GRANT ledger_engine TO "{user}", '
+                "or grant batch_admin, batch_operator, finance_viewer or auditor"
+            ) from fault
         return None if row is None else str(row[0])
 
 
@@ -57,18 +75,37 @@ def newest_revision() -> str | None:
 def migrate(url: str) -> None:
     """Apply what is missing; does nothing on a current database.
 
-    Raises `sqlalchemy.exc.DBAPIError` with the server's own message when a statement fails; nothing of it stays then.
+    Raises DatabaseError when the login of the URL may not do it, and `sqlalchemy.exc.DBAPIError` with the server's own
+    message when a statement fails; nothing of it stays then.
     """
     if current_revision(url) == newest_revision():
         return
+    with connect(url, autocommit=True) as connection:
+        user = connection.info.user
+        try:
+            ensure_roles(connection)
+        except DatabaseError as fault:
+            raise DatabaseError(
+                f"the schema is not current and user {user} may not bring it up to date: {fault}"
+            ) from fault
     logging.getLogger("alembic").setLevel(logging.WARNING)
     config = Config()
     config.set_main_option("script_location", str(SCRIPTS))
     engine = sqlalchemy.create_engine(sqlalchemy_url(url), poolclass=sqlalchemy.pool.NullPool)
-    with engine.begin() as connection:
-        connection.execute(sqlalchemy.text("SELECT pg_advisory_xact_lock(:key)"), {"key": MIGRATION_LOCK})
-        before = MigrationContext.configure(connection, opts=_VERSION_TABLE).get_current_revision()
-        config.attributes["connection"] = connection
-        alembic.command.upgrade(config, "head")
-        if before != newest_revision():  # another process may have been faster
-            connection.execute(_RECORD, {"before": before, "after": newest_revision()})
+    try:
+        with engine.begin() as transaction:
+            transaction.execute(sqlalchemy.text("SELECT pg_advisory_xact_lock(:key)"), {"key": MIGRATION_LOCK})
+            before = MigrationContext.configure(transaction, opts=_VERSION_TABLE).get_current_revision()
+            config.attributes["connection"] = transaction
+            alembic.command.upgrade(config, "head")
+            _run(transaction, statement("access/grants"))
+            if before != newest_revision():  # another process may have been faster
+                transaction.execute(_RECORD, {"before": before, "after": newest_revision()})
+    except Exception as fault:
+        cause = getattr(fault, "orig", fault)  # what the driver raised, by itself or through SQLAlchemy
+        if getattr(cause, "pgcode", None) != _INSUFFICIENT_PRIVILEGE:
+            raise
+        raise DatabaseError(
+            f"the schema is not current and user {user} may not bring it up to date ({str(cause).strip()}): "
+            "run ledger-assets migrate once with the LEDGER_DATABASE_URL of the database's owner"
+        ) from fault

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
+from psycopg.types.json import Jsonb
 
 from ledger_assets.accounting.amounts import parse_amount
 from ledger_assets.accounting.chart import Account
@@ -61,9 +62,7 @@ def store(connection: psycopg.Connection, rules: RuleSet) -> bool:
                     f"it was approved by {approved_by} with other content",
                     "give the changed rules the next version number",
                 )
-            connection.execute(statement("acct/forget_draft"), key)
-            connection.execute(statement("acct/forget_rule_set"), key)
-        _write(connection, rules)
+        connection.execute(statement("acct/store_rule_set"), {"rules": Jsonb(_document(rules))})
     return True
 
 
@@ -198,70 +197,55 @@ def _account(row: tuple[Any, ...]) -> Account:
     return Account(code, description, account_type, fund, is_open, mirror, recognises)
 
 
-def _write(connection: psycopg.Connection, rules: RuleSet) -> None:
-    key = {"rule_set": rules.name, "rule_version": rules.version}
-    for account in rules.accounts:
-        recognised_type, recognised_component = account.recognises or (None, None)
-        connection.execute(
-            statement("acct/upsert_account"),
-            asdict(account) | {"recognised_type": recognised_type, "recognised_component": recognised_component},
-        )
-    connection.execute(
-        statement("acct/insert_rule_set"),
-        {
-            "rule_set": rules.name,
-            "version": rules.version,
-            "prepared_by": rules.prepared_by,
-            "content_hash": rules.content_hash(),
-        },
-    )
-    for product in rules.products:
-        connection.execute(statement("acct/insert_product"), key | {"product_code": product})
-    for override in rules.overrides:
-        connection.execute(statement("acct/insert_override"), key | asdict(override))
-    for template in rules.templates:
-        _write_template(connection, key, template)
+def _document(rules: RuleSet) -> dict[str, Any]:
+    """What acct.store_rule_set takes: rows with the columns of the tables, those of templates within the template."""
+    return {
+        "rule_set": rules.name,
+        "version": rules.version,
+        "prepared_by": rules.prepared_by,
+        "content_hash": rules.content_hash(),
+        "accounts": [_account_row(account) for account in rules.accounts],
+        "products": list(rules.products),
+        "overrides": [asdict(override) for override in rules.overrides],
+        "templates": [_template_row(template) for template in rules.templates],
+    }
 
 
-def _write_template(connection: psycopg.Connection, key: dict[str, Any], template: Template) -> None:
-    fields = (
-        "code",
-        "version",
-        "source_type",
-        "description",
-        "effective_from",
-        "effective_to",
-        "requires_approval",
-        "is_enabled",
-    )
-    row = connection.execute(
-        statement("acct/insert_template"), key | {name: getattr(template, name) for name in fields}
-    ).fetchone()
-    if row is None:
-        raise AssertionError("acct/insert_template returned no row")
-    for number, match in enumerate(template.matches, start=1):
-        connection.execute(
-            statement("acct/insert_match"),
+def _account_row(account: Account) -> dict[str, Any]:
+    recognised_type, recognised_component = account.recognises or (None, None)
+    return asdict(account) | {"recognised_type": recognised_type, "recognised_component": recognised_component}
+
+
+def _template_row(template: Template) -> dict[str, Any]:
+    return {
+        "template_code": template.code,
+        "version": template.version,
+        "source_type": template.source_type,
+        "description": template.description,
+        "effective_from": template.effective_from.isoformat(),
+        "effective_to": template.effective_to.isoformat() if template.effective_to else None,
+        "requires_approval": template.requires_approval,
+        "is_enabled": template.is_enabled,
+        "matches": [
             {
-                "template_id": row[0],
                 "match_number": number,
                 "product_code": match.product_code,
                 "channel": match.channel,
-                "condition": match.condition.text if match.condition else None,
+                "condition_expression": match.condition.text if match.condition else None,
                 "priority": match.priority,
-            },
-        )
-    for line in template.lines:
-        connection.execute(
-            statement("acct/insert_line"),
+            }
+            for number, match in enumerate(template.matches, start=1)
+        ],
+        "lines": [
             {
-                "template_id": row[0],
-                "entry": line.entry,
+                "entry_number": line.entry,
                 "line_number": line.line_number,
                 "side": line.side.value,
                 "account_code": line.account_code,
                 "fund": line.fund,
-                "amount": line.amount.text,
+                "amount_expression": line.amount.text,
                 "takes_remainder": line.takes_remainder,
-            },
-        )
+            }
+            for line in template.lines
+        ],
+    }

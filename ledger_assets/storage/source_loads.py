@@ -1,7 +1,7 @@
 """Loads: a file into the source of a month in one transaction, and out again (B1).
 
 Here: what a load consists of, in which order it is written, what makes it a repetition. Not here: reading the file
-(source_files), judging its rows (accounting.schemas), the tables behind it (source_leaves).
+(source_files), judging its rows (accounting.schemas), the tables behind it (the functions of the schema source).
 
 Everything happens in one transaction behind one lock per period. A process killed at any instant leaves nothing; two
 that load the same file do it once.
@@ -20,6 +20,7 @@ import polars as pl
 import psycopg
 from psycopg import sql
 from psycopg.rows import dict_row
+from psycopg.types.json import Jsonb
 
 from ledger_assets.accounting.errors import quoted
 from ledger_assets.accounting.masking import masked_text
@@ -27,12 +28,11 @@ from ledger_assets.accounting.months import first_day
 from ledger_assets.accounting.schemas import DUPLICATE, Judgement, judge, refuse
 from ledger_assets.accounting.source_errors import LoadRefusedError, SourceFileError
 from ledger_assets.accounting.source_mapping import Mapped, SourceMapping
-from ledger_assets.storage import source_leaves
 from ledger_assets.storage.audit import attempting
+from ledger_assets.storage.batches import explained
 from ledger_assets.storage.binary_copy import copy_frame
 from ledger_assets.storage.database import statement
 from ledger_assets.storage.source_files import read, sha256_of
-from ledger_assets.storage.source_leaves import Leaf
 
 _T = TypeVar("_T")
 _CURRENCY: Final = re.compile(r"[A-Z]{3}")
@@ -96,8 +96,10 @@ class _Loading:
     """A load that is being written."""
 
     connection: psycopg.Connection
-    leaf: Leaf
+    period: str
+    load_id: int
     has_earlier: bool
+    leaf: sql.Identifier | None = None  # made for the first accepted row
     row_count: int = 0
     skipped_count: int = 0
     accepted_count: int = 0
@@ -168,7 +170,7 @@ def _ingest(
         if _state_of(path) != before:
             raise SourceFileError(str(path), "it changed while it was read", "load it when its writer has finished")
         _close(loading, loaded_by)
-        return _result(connection, loading.leaf.load_id, already_loaded=False)
+        return _result(connection, loading.load_id, already_loaded=False)
 
 
 def withdraw(connection: psycopg.Connection, load_id: int, *, reason: str, by: str) -> None:
@@ -180,31 +182,19 @@ def withdraw(connection: psycopg.Connection, load_id: int, *, reason: str, by: s
         LoadRefusedError: there is no such load, it is withdrawn already, a posted batch holds it, or a later load left
             rows out because this one has them. Nothing was changed.
     """
-    this = {"load_id": load_id, "reason": reason, "by": by}
     attempt = attempting(connection, "WITHDRAW", performed_by=by, load_id=load_id, reason=reason)
-    with attempt, connection.transaction(), connection.cursor(row_factory=dict_row) as cursor:
-        found = cursor.execute(statement("source/period_of_load"), this).fetchone()
-        if found is None:
-            raise LoadRefusedError(f"load {load_id}", "there is no such load", "look at ledger-assets status")
-        cursor.execute(statement("source/lock_period"), found)
-        names = cursor.execute(statement("source/leaf_of_load"), this).fetchone()
-        if names is not None:
-            source_leaves.lock(connection, names)
-        _refuse_withdrawal(load_id, cursor.execute(statement("source/obstacles_to_withdrawal"), this).fetchone() or {})
-        cursor.execute(statement("source/withdraw_load"), this)
-        if names is not None:
-            source_leaves.drop(connection, names)
-        cursor.execute(statement("source/close_rejections_of_load"), this)
-        cursor.execute(statement("source/reopen_rejections"), this)
+    with attempt, explained(wrong_state=LoadRefusedError), connection.transaction():
+        connection.execute(statement("source/withdraw_load"), {"load_id": load_id, "reason": reason, "by": by})
 
 
 def acknowledge_rejections(connection: psycopg.Connection, period: str, *, reason: str, by: str) -> int:
     """Declare the open rejections of a month looked at and left out for good; returns how many there were."""
     attempt = attempting(connection, "ACKNOWLEDGE", performed_by=by, period=period, reason=reason)
     with attempt, connection.transaction():
-        return connection.execute(
+        (count,) = connection.execute(
             statement("source/acknowledge_rejections"), {"period": period, "reason": reason, "by": by}
-        ).rowcount
+        ).fetchone() or (0,)
+    return int(count)
 
 
 def _state_of(path: Path) -> tuple[int, int, int] | None:
@@ -286,26 +276,24 @@ def _open(connection: psycopg.Connection, record: dict[str, Any], period: str) -
     if has_earlier:
         connection.execute(statement("source/create_incoming"))
     (load_id,) = connection.execute(statement("source/open_load"), record).fetchone() or (0,)
-    return _Loading(connection, Leaf(period, load_id), has_earlier)
+    return _Loading(connection, period, load_id, has_earlier)
 
 
 def _write(loading: _Loading, batch: _Batch) -> None:
     """Store the accepted rows of a batch that are new, and the rejected ones."""
-    leaf = loading.leaf
     accepted, rejected = batch.judgement
-    accepted = accepted.with_columns(period=pl.lit(leaf.period), load_id=pl.lit(leaf.load_id, pl.Int32))
+    accepted = accepted.with_columns(period=pl.lit(loading.period), load_id=pl.lit(loading.load_id, pl.Int32))
     if loading.has_earlier and accepted.height:
         accepted, repeated = _without_earlier(loading, accepted, batch.mapped)
         rejected = pl.concat([rejected, repeated])
     if accepted.height:
-        if not loading.accepted_count:
-            source_leaves.create(loading.connection, leaf)
         with loading.connection.cursor() as cursor:
-            copy_frame(cursor, leaf.table, accepted, freeze=True)
+            loading.leaf = loading.leaf or _create_leaf(cursor, loading.load_id)
+            copy_frame(cursor, loading.leaf, accepted, freeze=True)
     if rejected.height:
         with loading.connection.cursor().copy(statement("source/copy_rejected")) as copy:
             for row in rejected.iter_rows():
-                copy.write_row((leaf.load_id, *row))
+                copy.write_row((loading.load_id, *row))
     loading.accepted_count += accepted.height
     loading.row_count += batch.mapped.frame.height + batch.mapped.skipped
     loading.skipped_count += batch.mapped.skipped
@@ -319,7 +307,7 @@ def _without_earlier(loading: _Loading, accepted: pl.DataFrame, mapped: Mapped) 
     with loading.connection.cursor() as cursor:
         cursor.execute("TRUNCATE pg_temp.incoming")
         copy_frame(cursor, _INCOMING, accepted)
-        cursor.execute(statement("source/compare_incoming"), {"period": loading.leaf.period})
+        cursor.execute(statement("source/compare_incoming"), {"period": loading.period})
         found = pl.DataFrame(
             cursor.fetchall(),
             schema={"row_number": pl.Int32, "earlier_load_id": pl.Int32, "is_unchanged": pl.Boolean},
@@ -331,42 +319,24 @@ def _without_earlier(loading: _Loading, accepted: pl.DataFrame, mapped: Mapped) 
     return accepted.filter(~pl.col("row_number").is_in(found["row_number"].implode())), repeated
 
 
+def _create_leaf(cursor: psycopg.Cursor, load_id: int) -> sql.Identifier:
+    (name,) = cursor.execute(statement("source/create_leaf"), {"load_id": load_id}).fetchone() or ("",)
+    return sql.Identifier(*name.split("."))
+
+
 def _close(loading: _Loading, loaded_by: str) -> None:
     """Index and attach what was stored, and write down what PostgreSQL itself finds in it."""
-    connection, leaf = loading.connection, loading.leaf
-    this = {"load_id": leaf.load_id, "period": leaf.period, "loaded_by": loaded_by}
-    counts = {"row_count": loading.row_count, "skipped_count": loading.skipped_count,
-              "unchanged_count": loading.unchanged.total()}  # fmt: skip
-    has_rows = loading.accepted_count > 0
-    checksum: Any = 0
-    with connection.cursor() as cursor:
-        if has_rows:
-            source_leaves.index(connection, leaf)
-            totals, checksum = source_leaves.total(connection, leaf)
-            cursor.executemany(statement("source/insert_load_total"), totals)
-            source_leaves.attach(connection, leaf)
-        overlaps = [this | {"earlier_load_id": earlier, "unchanged_count": count}
-                    for earlier, count in loading.unchanged.items()]  # fmt: skip
-        cursor.executemany(statement("source/insert_overlap"), overlaps)
-        cursor.execute(statement("source/mark_repeated"), this)
-        cursor.execute(statement("source/resolve_rejected"), this)
-        leaf_name = f"source.{leaf.name}" if has_rows else None
-        cursor.execute(statement("source/close_load"), this | counts | {"checksum": checksum, "leaf": leaf_name})
+    counts = {
+        "load_id": loading.load_id,
+        "row_count": loading.row_count,
+        "skipped_count": loading.skipped_count,
+        "unchanged": Jsonb(loading.unchanged),
+        "loaded_by": loaded_by,
+    }
+    loading.connection.execute(statement("source/finish_load"), counts)
 
 
 def _result(connection: psycopg.Connection, load_id: int, *, already_loaded: bool) -> LoadResult:
     with connection.cursor(row_factory=dict_row) as cursor:
         record = cursor.execute(statement("source/read_load"), {"load_id": load_id}).fetchone()
     return LoadResult(**(record or {}), already_loaded=already_loaded)
-
-
-def _refuse_withdrawal(load_id: int, obstacles: Mapping[str, Any]) -> None:
-    culprit = f"load {load_id}"
-    if obstacles["status"] == "WITHDRAWN":
-        raise LoadRefusedError(culprit, "it is withdrawn already", "nothing is left to do")
-    if batch_id := obstacles["batch_id"]:
-        fix = "roll that batch back first, or deliver correcting transactions in an open period"
-        raise LoadRefusedError(culprit, f"batch {batch_id} has posted it", fix)
-    if later := obstacles["later_load_id"]:
-        fix = f"withdraw load {later} first, and load its file again afterwards"
-        raise LoadRefusedError(culprit, f"load {later} left rows out because this one has them", fix)

@@ -145,7 +145,7 @@ def _start(connection: psycopg.Connection, batch: Batch, worker_number: int) -> 
     row = connection.execute(
         statement("control/start_worker"), {"batch_id": batch.batch_id, "worker_number": worker_number}
     ).fetchone()
-    if row is None:
+    if row is None or row[0] is None:
         connection.execute(statement("staging/require_attempt"), {"batch_id": batch.batch_id, "attempt": batch.attempt})
         raise RuntimeError(f"worker {worker_number} of {batch.batch_id} is gone: another run replaced the batch")
     started_at: datetime = row[0]

@@ -18,7 +18,7 @@ from ledger_assets.accounting.masking import masked_record
 from ledger_assets.accounting.verdicts import Verdict
 from ledger_assets.storage import control_totals
 from ledger_assets.storage.audit import record
-from ledger_assets.storage.batches import Batch, BatchStateError, explained, fail, set_state
+from ledger_assets.storage.batches import Batch, BatchStateError, explained, fail, pass_gates
 from ledger_assets.storage.batches import batch as read_batch
 from ledger_assets.storage.database import connect, statement
 
@@ -59,7 +59,7 @@ def validate(url: str, batch: Batch, *, performed_by: str) -> list[GateResult]:
             reason = "; ".join(f"{verdict.gate}: {verdict.detail}" for verdict in failed)
             fail(connection, batch, performed_by=performed_by, reason=reason)
         else:
-            set_state(connection, batch, "VALIDATED", performed_by=performed_by)
+            pass_gates(connection, batch, performed_by=performed_by)
     return results
 
 

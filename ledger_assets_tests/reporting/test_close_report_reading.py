@@ -12,9 +12,9 @@ from ledger_assets.assets.close_report import close_report as close_report_asset
 from ledger_assets.reporting import close_report
 from ledger_assets.reporting.close_report import read, render, report_path
 from ledger_assets.resources import LedgerResource
-from ledger_assets.storage.database import connect
 from ledger_assets_tests.reporting.close_months import BATCH
 from ledger_assets_tests.reporting.page import Page
+from ledger_assets_tests.scenario import execute
 
 A_POSTED_MONTH = """
 INSERT INTO acct.chart_of_accounts
@@ -68,9 +68,9 @@ INSERT INTO source.load_total VALUES (2, 'CLAIM', 5, 10.00, 10.00, 0, 0);
 """
 
 
-def test_a_posted_month_is_read_as_it_is(ledger: psycopg.Connection):
-    ledger.execute(A_POSTED_MONTH)
-    ledger.commit()
+def test_a_posted_month_is_read_as_it_is(ledger: psycopg.Connection, by_hand: psycopg.Connection):
+    by_hand.execute(A_POSTED_MONTH)
+    by_hand.commit()
     report = read(ledger, "2025-01")
     assert report.open_points == []
     assert (report.status, report.month["closed_by"], report.month["currency"]) == ("Closed", "budi", "IDR")
@@ -87,9 +87,10 @@ def test_a_posted_month_is_read_as_it_is(ledger: psycopg.Connection):
     assert "POL-SECRET" not in page
 
 
-def test_what_arrived_after_posting_is_an_open_point(ledger: psycopg.Connection):
-    ledger.execute(A_POSTED_MONTH)
-    ledger.execute(A_LATE_LOAD)
+def test_what_arrived_after_posting_is_an_open_point(ledger: psycopg.Connection, by_hand: psycopg.Connection):
+    by_hand.execute(A_POSTED_MONTH)
+    by_hand.execute(A_LATE_LOAD)
+    by_hand.commit()
     ledger.execute(
         "INSERT INTO control.exception_queue (batch_id, attempt, period, load_id, row_number, txn_id, reason, detail)"
         " VALUES ('2025-01-MONTHEND', 2, '2025-01', 2, 1, 'T-9', 'NO_TEMPLATE', 'policy POL-SECRET has no template')"
@@ -107,18 +108,18 @@ def test_what_arrived_after_posting_is_an_open_point(ledger: psycopg.Connection)
 
 
 def test_the_figures_come_from_one_snapshot(
-    ledger: psycopg.Connection, ledger_url: str, monkeypatch: pytest.MonkeyPatch
+    ledger: psycopg.Connection, by_hand: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
 ):
     """Somebody loads a file after the first statement: the page must not show half of it."""
-    ledger.execute(A_POSTED_MONTH)
-    ledger.commit()
+    by_hand.execute(A_POSTED_MONTH)
+    by_hand.commit()
     rows = close_report.rows
 
     def rows_then_a_late_load(connection: psycopg.Connection, name: str, **parameters: Any) -> list[dict[str, Any]]:
         result = rows(connection, name, **parameters)
         if name == "reporting/batches":
-            with connect(ledger_url) as somebody:
-                somebody.execute(A_LATE_LOAD)
+            by_hand.execute(A_LATE_LOAD)
+            by_hand.commit()
         return result
 
     monkeypatch.setattr(close_report, "rows", rows_then_a_late_load)
@@ -128,8 +129,7 @@ def test_the_figures_come_from_one_snapshot(
 
 
 def test_the_asset_writes_the_page_and_sums_it_up(ledger_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    with connect(ledger_url) as connection:
-        connection.execute(A_POSTED_MONTH)
+    execute(ledger_url, A_POSTED_MONTH)
     monkeypatch.setenv("LEDGER_HOME", str(tmp_path))
     resources = {"ledger": LedgerResource(url=ledger_url)}
     run = materialize([close_report_asset], partition_key="2025-01", resources=resources)

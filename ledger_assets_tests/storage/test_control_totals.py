@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from ledger_assets.accounting.gates import GATES, evaluate
 from ledger_assets.storage import control_totals
 from ledger_assets.storage.database import connect, statement
+from ledger_assets_tests.logins import superuser
 from ledger_assets_tests.scenario import FIRST_PERIOD, batch_of
 from ledger_assets_tests.tampering import LEAF, TAMPERINGS, Scene, account, scene
 
@@ -102,7 +103,7 @@ def compared(ledger_url: str, statements: Sequence[str], *, is_measured_before: 
         is_told: whether the leaves know that they were changed. When not, only what the totals say remains.
     """
     batch_id = batch_of(ledger_url, FIRST_PERIOD).batch_id
-    with connect(ledger_url) as connection, connection.transaction(force_rollback=True):
+    with connect(superuser(ledger_url)) as connection, connection.transaction(force_rollback=True):
         if is_measured_before:
             _measure(connection, batch_id)
         for change in statements:

@@ -17,6 +17,7 @@ from ledger_assets.settings import Settings
 from ledger_assets.storage import database
 from ledger_assets.storage.database import (
     DatabaseError,
+    administrator_url,
     connect,
     dagster_url,
     ensure_databases,
@@ -25,6 +26,7 @@ from ledger_assets.storage.database import (
     sqlalchemy_url,
     statement,
     with_database,
+    with_options,
 )
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -76,7 +78,8 @@ def test_processes_at_once_create_each_database_once(own: Settings):
 
 def test_on_a_users_server_the_ledger_is_where_the_url_says_and_dagster_beside_it(own: Settings):
     ensure_databases(own)
-    assert server_url(own) == ledger_url(own) == own.database_url
+    assert server_url(own) == administrator_url(own) == own.database_url
+    assert ledger_url(own) == with_options(str(own.database_url), "-c role=ledger_engine")
     assert name_and_order(ledger_url(own))[0] == "books"
     assert name_and_order(dagster_url(own)) == ("books_dagster", True, "UTF8")
 

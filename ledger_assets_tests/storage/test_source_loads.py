@@ -13,7 +13,6 @@ from ledger_assets.accounting.mapping import load_mapping, parse_mapping
 from ledger_assets.accounting.schemas import AMOUNTS, SOURCE_COLUMNS, TEXTS
 from ledger_assets.accounting.source_errors import SourceFileError
 from ledger_assets.storage import source_files
-from ledger_assets.storage.source_leaves import Leaf
 from ledger_assets.storage.source_loads import withdraw
 from ledger_assets_tests.storage.source_delivery import (
     BLOCK_BYTES,
@@ -68,15 +67,17 @@ def test_control_totals_and_checksum_are_those_of_the_stored_rows(ledger: psycop
 
 
 @pytest.mark.parametrize("column", [*SOURCE_COLUMNS, "row_number"])
-def test_the_checksum_notices_a_change_of_any_column(ledger: psycopg.Connection, tmp_path: Path, column: str) -> None:
+def test_the_checksum_notices_a_change_of_any_column(
+    ledger: psycopg.Connection, by_hand: psycopg.Connection, tmp_path: Path, column: str
+) -> None:
     result = load(ledger, january(tmp_path, rows=20))
-    with ledger.transaction(force_rollback=True):
+    with by_hand.transaction(force_rollback=True):
         # The constraints are not what is tested here.
         for name in ("gross_is_positive", "no_component_is_negative", "components_add_up_to_gross"):
-            ledger.execute(f"ALTER TABLE source.txn_source DROP CONSTRAINT {name}")
+            by_hand.execute(f"ALTER TABLE source.txn_source DROP CONSTRAINT {name}")
         changed = f"{column} || 'x'" if column in TEXTS else f"{column} - 1"
-        ledger.execute(f"UPDATE source.txn_source SET {column} = {changed} WHERE bank_value_date > '2025-01-01'")
-        assert value_of(ledger, "SELECT source.load_checksum(%s)", result.load_id) != Decimal(result.checksum)
+        by_hand.execute(f"UPDATE source.txn_source SET {column} = {changed} WHERE bank_value_date > '2025-01-01'")
+        assert value_of(by_hand, "SELECT source.load_checksum(%s)", result.load_id) != Decimal(result.checksum)
 
 
 def test_the_same_rows_have_the_same_checksum_in_another_load(ledger: psycopg.Connection, tmp_path: Path) -> None:
@@ -86,11 +87,10 @@ def test_the_same_rows_have_the_same_checksum_in_another_load(ledger: psycopg.Co
 
 
 def test_a_leaf_has_its_constraints_and_indexes_and_is_found_through_the_root(
-    ledger: psycopg.Connection, tmp_path: Path
+    ledger: psycopg.Connection, by_hand: psycopg.Connection, tmp_path: Path
 ) -> None:
     result = load(ledger, january(tmp_path))
     leaf = f"txn_source_2025_01_load_{result.load_id}"
-    assert Leaf("2025-01", result.load_id).name == leaf
     assert value_of(ledger, "SELECT leaf::text FROM source.load") == f"source.{leaf}"
     indexes = rows_of(ledger, "SELECT indexdef FROM pg_indexes WHERE tablename = %s", leaf)
     assert sorted(row["indexdef"].partition(" USING ")[2] for row in indexes) == [
@@ -102,8 +102,8 @@ def test_a_leaf_has_its_constraints_and_indexes_and_is_found_through_the_root(
         "tabarru_amount = -1, ujroh_amount = gross_amount + 1, tanahud_amount = 0": "no_component_is_negative",
         "bank_value_date = '2025-02-01'": "has_its_value_date_in_the_period",
     }.items():
-        with pytest.raises(psycopg.errors.CheckViolation) as caught, ledger.transaction():
-            ledger.execute(f"UPDATE source.{leaf} SET {fault}")
+        with pytest.raises(psycopg.errors.CheckViolation) as caught, by_hand.transaction():
+            by_hand.execute(f"UPDATE source.{leaf} SET {fault}")
         assert caught.value.diag.constraint_name == constraint
 
 

@@ -20,7 +20,6 @@ from ledger_assets.accounting.source_errors import LoadRefusedError, SourceFileE
 from ledger_assets.storage import source_files, source_loads
 from ledger_assets.storage.database import connect
 from ledger_assets.storage.migrations import migrate
-from ledger_assets.storage.source_leaves import Leaf
 from ledger_assets.storage.source_loads import LoadResult, acknowledge_rejections, withdraw
 from ledger_assets_tests.storage.source_delivery import (
     BLOCK_BYTES,
@@ -248,7 +247,7 @@ def test_a_withdrawn_load_leaves_its_record_and_can_be_loaded_again(ledger: psyc
     version = value_of(ledger, "SELECT content_version FROM source.load")
     withdraw(ledger, first.load_id, reason="wrong file", by="the boss")
     assert value_of(ledger, "SELECT count(*) FROM source.txn_source") == 0
-    assert value_of(ledger, "SELECT to_regclass(%s)", f"source.{Leaf('2025-01', first.load_id).name}") is None
+    assert value_of(ledger, "SELECT to_regclass(%s)", f"source.txn_source_2025_01_load_{first.load_id}") is None
     (record,) = rows_of(ledger, "SELECT * FROM source.load")
     assert (record["status"], record["withdrawn_by"], record["withdrawal_reason"], record["leaf"]) == (
         "WITHDRAWN", "the boss", "wrong file", None,
@@ -283,11 +282,13 @@ def test_what_cannot_be_withdrawn(ledger: psycopg.Connection, tmp_path: Path) ->
     assert value_of(ledger, "SELECT count(*) FROM source.txn_source") == 0
 
 
-def test_a_load_that_a_batch_has_posted_stays(ledger: psycopg.Connection, tmp_path: Path) -> None:
+def test_a_load_that_a_batch_has_posted_stays(
+    ledger: psycopg.Connection, by_hand: psycopg.Connection, tmp_path: Path
+) -> None:
     result = load(ledger, january(tmp_path))
-    ledger.execute("SET session_replication_role = replica")  # no batch is needed to see what its row forbids
-    ledger.execute("INSERT INTO control.load_batch VALUES (%s, '2025-01-MONTHEND')", [result.load_id])
-    ledger.execute("SET session_replication_role = origin")
+    by_hand.execute("SET session_replication_role = replica")  # no batch is needed to see what its row forbids
+    by_hand.execute("INSERT INTO control.load_batch VALUES (%s, '2025-01-MONTHEND')", [result.load_id])
+    by_hand.commit()
     with pytest.raises(LoadRefusedError, match="batch 2025-01-MONTHEND has posted it"):
         withdraw(ledger, result.load_id, reason="x", by="tester")
     assert value_of(ledger, "SELECT count(*) FROM source.txn_source") == 300

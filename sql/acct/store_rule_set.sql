@@ -1,0 +1,1 @@
+SELECT acct.store_rule_set(%(rules)s)

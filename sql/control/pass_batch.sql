@@ -1,0 +1,1 @@
+SELECT control.pass_batch(%(batch_id)s, %(attempt)s, %(performed_by)s)

@@ -1,1 +1,0 @@
-ALTER TABLE {month} ATTACH PARTITION {leaf} FOR VALUES IN ({load_id})

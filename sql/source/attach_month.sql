@@ -1,2 +1,0 @@
--- CREATE TABLE ... PARTITION OF would lock the root against every reader; ATTACH does not.
-ALTER TABLE source.txn_source ATTACH PARTITION {month} FOR VALUES IN ({period})

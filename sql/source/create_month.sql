@@ -1,1 +1,0 @@
-CREATE TABLE {month} (LIKE source.txn_source INCLUDING CONSTRAINTS) PARTITION BY LIST (load_id)

@@ -1,2 +1,0 @@
--- Dropping a partition detaches it.
-DROP TABLE {leaf}

@@ -1,1 +1,0 @@
-SELECT source.guard_table(%(the_table)s::regclass, %(is_leaf)s)

@@ -1,1 +1,0 @@
-CREATE INDEX ON {leaf} USING brin (bank_value_date)

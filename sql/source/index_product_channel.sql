@@ -1,1 +1,0 @@
-CREATE INDEX ON {leaf} (product_code, channel)

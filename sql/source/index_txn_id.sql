@@ -1,1 +1,0 @@
-CREATE UNIQUE INDEX ON {leaf} (txn_id)

@@ -1,1 +1,0 @@
-SELECT control.drop_staged_leaves(%(batch_id)s)

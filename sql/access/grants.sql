@@ -102,8 +102,20 @@ GRANT EXECUTE ON FUNCTION
     control.record_verdict, control.pass_batch, control.fail_batch, control.end_dry_run,
     control.preflight_failures, control.failed_conditions, source.load_checksum,
     staging.create_leaves, staging.finish_worker, staging.finish_batch,
-    ledger.post_batch, ledger.take_snapshot
+    staging.require_attempt, control.refuse_aborted, control.measure_origin,
+    ledger.post_batch, ledger.take_snapshot,
+    ledger.hold_close, ledger.record_certificate
 TO ledger_engine;
+
+-- What the views and the reports ask; it changes nothing.
+GRANT EXECUTE ON FUNCTION
+    acct.shown_code, control.entry_description, control.is_closed, control.months_booked_in, control.loads_to_journal,
+    control.month_to_book_in, control.origin_totals, control.expected_accounts, ledger.is_closed, ledger.close_number,
+    ledger.fund_closings, ledger.latest_certificate
+TO ledger_engine, batch_admin, batch_operator, finance_viewer, auditor;
+
+-- An attempt that was refused is told by the client, whoever it was.
+GRANT EXECUTE ON FUNCTION audit.record_operation TO ledger_engine, batch_admin, batch_operator, finance_viewer, auditor;
 
 -- ---------------------------------------------------------------------------------------------------- people
 
@@ -134,10 +146,14 @@ GRANT SELECT ON ALL TABLES IN SCHEMA acct TO batch_admin;
 GRANT SELECT ON staging.je_header_staging, staging.je_line_staging, ledger.ledger_entry_header, ledger.ledger_entry_line TO batch_admin;
 GRANT EXECUTE ON FUNCTION
     control.preflight_failures, control.failed_conditions,
-    control.open_batch, source.withdraw_load, source.acknowledge_rejections, acct.store_rule_set, acct.approve
+    control.open_batch, source.withdraw_load, source.acknowledge_rejections, acct.store_rule_set, acct.approve,
+    control.abort_batch, ledger.roll_back_batch, ledger.roll_back_chain, control.open_reversal, control.open_year_end,
+    control.lock_period, control.reopen_period
 TO batch_admin;
 GRANT EXECUTE ON FUNCTION control.preflight_failures, control.failed_conditions TO batch_operator, finance_viewer;
 
 -- Everything, and changes nothing.
 GRANT SELECT ON ALL TABLES IN SCHEMA source, acct, staging, ledger, control, audit, quarantine TO auditor;
-GRANT EXECUTE ON FUNCTION source.load_checksum, control.preflight_failures, control.failed_conditions TO auditor;
+GRANT EXECUTE ON FUNCTION
+    source.load_checksum, control.preflight_failures, control.failed_conditions, audit.verify_chain
+TO auditor;

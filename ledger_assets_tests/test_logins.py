@@ -1,6 +1,7 @@
 """How people and programs get into the ledger: on the embedded server, and on PostgreSQL 15 by logins without power."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import psycopg
@@ -73,6 +74,21 @@ def test_an_ordinary_login_sets_up_a_ledger_and_closes_a_month_as_the_engine(clo
         connection.execute("DELETE FROM control.batch")
     ready(closer)  # again, and nothing happens
     with connect(dagster_url(closer)) as connection:
+        connection.execute("CREATE TABLE runs ()")
+
+
+def test_an_owner_without_any_power_sets_up_what_an_administrator_made(server: str):
+    """As the README has it."""
+    page = (Path(__file__).resolve().parents[1] / "README.md").read_text(encoding="utf-8")
+    made = next(block for block in page.split("```sql\n")[1:] if block.startswith("CREATE DATABASE takaful OWNER"))
+    settings = login(server, "closer")
+    with connect(server, autocommit=True) as admin:
+        for statement in made.partition("```")[0].replace("\n", "").split(";")[:-1]:
+            with suppress(psycopg.errors.DuplicateObject):  # the roles, from the tests before
+                admin.execute(statement.encode())
+    url = ready(settings)
+    assert who(url) == ("closer", "ledger_engine")
+    with connect(dagster_url(settings)) as connection:
         connection.execute("CREATE TABLE runs ()")
 
 

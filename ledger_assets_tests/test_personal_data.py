@@ -141,6 +141,12 @@ class Said:
     def add(self, where: str, text: str) -> None:
         self.texts[where] = self.texts.get(where, "") + text
 
+    def called(self, *words: str | Path) -> int:
+        """`ledger-assets` in this process, which saves seconds each time."""
+        answer = CliRunner().invoke(main, [str(word) for word in words])
+        self.add(f"ledger-assets {words[0]}", f"{answer.output}{answer.exception!r}")
+        return answer.exit_code
+
     def command(self, *words: str | Path) -> int:
         """`ledger-assets` as a person types it."""
         program = [sys.executable, "-m", "ledger_assets.cli", *map(str, words)]
@@ -196,7 +202,7 @@ def test_nothing_planted_is_said(
 ) -> None:
     caplog.set_level("DEBUG")
     said, delivered, settings = Said(), home / "delivered", Settings.from_environment()
-    assert said.command("up") == 0
+    assert said.called("up") == 0
 
     def close(*, verbose: bool = True) -> Outcome:
         result = closing.close(settings, PERIOD, log_level="DEBUG" if verbose else "CRITICAL")
@@ -204,43 +210,40 @@ def test_nothing_planted_is_said(
         return result.outcome
 
     for path in malformed(delivered):
-        answer = CliRunner().invoke(main, ["ingest", str(path), "--period", PERIOD])
-        assert answer.exit_code == 1, path
-        said.add(f"ingest {path.name}", answer.output)
+        assert said.called("ingest", path, "--period", PERIOD) == 1, path
     assert said.command("ingest", delivered / "amount.csv", "--period", PERIOD) == 1
     shutil.copy(delivered / "amount.csv", write(home / "inbox" / PERIOD / "inbox.csv", {}))
     assert close() is Outcome.FAILED
     (home / "inbox" / PERIOD / "inbox.csv").unlink()
 
     reason = f"write to {MAIL} or call {NUMBERS['phone']}"
-    assert said.command("ingest", refused(delivered), "--period", PERIOD) == 1  # in which currency are the books?
+    assert said.called("ingest", refused(delivered), "--period", PERIOD) == 1  # in which currency are the books?
     monkeypatch.setenv("LEDGER_CURRENCY", "IDR")
-    assert said.command("ingest", refused(delivered), "--period", PERIOD) == 0
+    assert said.called("ingest", refused(delivered), "--period", PERIOD) == 0
     assert close() is Outcome.GATE_FAILED
-    assert said.command("acknowledge-rejections", PERIOD, "--reason", reason) == 0
-    assert said.command("ingest", exceptions(delivered), "--period", PERIOD, "--json") == 0
+    assert said.called("acknowledge-rejections", PERIOD, "--reason", reason) == 0
+    assert said.called("ingest", exceptions(delivered), "--period", PERIOD, "--json") == 0
     assert close() is Outcome.GATE_FAILED
     assert said.command("close", PERIOD, "--verbose") == 2
-    assert said.command("close", PERIOD, "--json") == 2
-    assert said.command("close", PERIOD, "--dry-run") == 2
-    assert said.command("status", PERIOD) == said.command("status", PERIOD, "--json") == 0
+    assert said.called("close", PERIOD, "--dry-run") == 2
+    assert said.called("status", PERIOD) == said.called("status", PERIOD, "--json") == 0
 
     # PostgreSQL quotes the row that it refuses.
     with connect(ledger_url(settings)) as connection:
-        connection.execute("ALTER TABLE control.exception_queue ADD CONSTRAINT no CHECK (row_number < 0) NOT VALID")
+        connection.execute("ALTER TABLE control.exception_queue ADD CONSTRAINT no CHECK (status <> 'OPEN') NOT VALID")
     assert close() is Outcome.FAILED
     assert said.command("close", PERIOD) == 1
-    assert said.command("status", PERIOD, "--json") == 0
+    assert said.called("status", PERIOD, "--json") == 0
     with connect(ledger_url(settings)) as connection:
         connection.execute("ALTER TABLE control.exception_queue DROP CONSTRAINT no")
 
-    assert said.command("withdraw", "2", "--reason", reason) == 0
+    assert said.called("withdraw", "2", "--reason", reason) == 0
     good = [{"txn_id": NAMES["txn_id"]}, {"txn_id": NUMBERS["txn_id"]}, {"policy_id": NAMES["policy_id"]}]
-    assert said.command("ingest", write(delivered / "good.csv", *good), "--period", PERIOD) == 0
+    assert said.called("ingest", write(delivered / "good.csv", *good), "--period", PERIOD) == 0
     assert close() is Outcome.POSTED
-    assert said.command("close", PERIOD) == 0
-    assert said.command("audit") == said.command("audit", "--format", "csv") == 0
-    assert said.command("audit", "--format", "jsonl", "--out", home / "trail.jsonl") == 0
+    assert said.called("close", PERIOD) == 0
+    assert said.called("audit") == said.called("audit", "--format", "csv") == 0
+    assert said.called("audit", "--format", "jsonl", "--out", home / "trail.jsonl") == 0
 
     captured = capfd.readouterr()
     said.add("standard output", captured.out)
@@ -249,8 +252,8 @@ def test_nothing_planted_is_said(
     read_database(said, ledger_url(settings), KEPT)
     read_database(said, dagster_url(settings), set())
     read_files(said, home)
-    assert_everything_was_looked_at(said)
     assert said.leaks() == []
+    assert_everything_was_looked_at(said)
 
 
 def assert_everything_was_looked_at(said: Said) -> None:

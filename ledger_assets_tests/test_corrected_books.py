@@ -72,7 +72,8 @@ POSTED: Final = """
 NOT_TAKEN_BACK: Final = """
     SELECT r.batch_id, l.account_code, sum(l.debit_amount - l.credit_amount)
     FROM control.batch r JOIN ledger.ledger_entry_line l ON l.batch_id IN (r.batch_id, r.reverses_batch_id)
-    WHERE r.state = 'COMMITTED' AND r.kind = 'REVERSAL' GROUP BY 1, 2 HAVING sum(l.debit_amount - l.credit_amount) <> 0"""
+    WHERE r.state = 'COMMITTED' AND r.kind = 'REVERSAL' GROUP BY 1, 2
+    HAVING sum(l.debit_amount - l.credit_amount) <> 0"""
 
 
 class Books:

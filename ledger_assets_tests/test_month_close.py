@@ -430,7 +430,9 @@ def test_a_batch_that_was_not_staged_to_its_end_passes_no_gate(books: str, tmp_p
     before = fingerprint(books)
     batch, stored = opened(books, JANUARY)
     assert batch is not None
-    staging._write_workers(books, batch, stored.compiled(), lambda _: None)  # and then the connection is lost
+    rules = stored.compiled()
+    # … and then the connection is lost
+    staging._write_workers(books, batch, lambda it: staging._journaled(it, batch, rules), lambda _: None)
     with connect(books) as connection:
         batches.fail(connection, batch, performed_by=ACTOR, reason="connection lost")
     with pytest.raises(BatchStateError, match="it was not staged to its end"):

@@ -9,7 +9,9 @@ import pytest
 from ledger_assets.close_result import Outcome
 from ledger_assets.storage import periods
 from ledger_assets.storage.batches import GateFailed
+from ledger_assets.storage.corrections import roll_back
 from ledger_assets.storage.database import connect, create_database, with_database
+from ledger_assets.storage.derived_batches import reverse_batch
 from ledger_assets.storage.migrations import migrate
 from ledger_assets_tests import scenario
 from ledger_assets_tests.disturbances import facts
@@ -66,6 +68,33 @@ def test_late_transactions_reopening_and_locking_give_the_same_figures(
     assert facts(oldest_url) == facts(ledger_url)
     history = "SELECT * FROM ledger.close_difference ORDER BY period, close_number, account_code"
     assert scenario.rows_of(oldest_url, history) == scenario.rows_of(ledger_url, history) != []
+
+
+def correct(url: str) -> None:
+    """February taken back and posted again, January reversed in March."""
+    with connect(url) as connection:
+        roll_back(
+            connection,
+            "2024-02-MONTHEND",
+            reason="a test",
+            confirmation="2024-02-MONTHEND",
+            performed_by=scenario.ACTOR,
+        )
+    assert scenario.close_directly(url, FEBRUARY).outcome == Outcome.POSTED
+    reverse_batch(
+        url, "2024-01-MONTHEND-02", into_period="2024-03", reason="a test", confirmation="2024-01-MONTHEND-02",
+        first_period=JANUARY, performed_by=scenario.ACTOR,
+    )  # fmt: skip
+    assert scenario.close_directly(url, "2024-03").outcome == Outcome.POSTED
+
+
+def test_corrections_give_the_same_figures(oldest_url: str, ledger_url: str, tmp_path: Path):
+    for url in (oldest_url, ledger_url):
+        close_two_months(url, tmp_path)
+        correct(url)
+    assert facts(oldest_url) == facts(ledger_url)
+    with pytest.raises(psycopg.errors.InsufficientPrivilege):
+        scenario.execute(oldest_url, "DELETE FROM quarantine.je_line")
 
 
 def test_dagster_closes_a_month(oldest_url: str, tmp_path: Path, ledger_home: Path):

@@ -23,10 +23,14 @@ confirm = click.option(
 
 def confirmed(what: str, confirm: str | None, consequence: str) -> str:
     """What was typed to confirm; nothing when nobody can be asked, which the database refuses."""
-    if confirm is None and sys.stdin.isatty():
+    if confirm is None and _can_be_asked():
         click.echo(consequence, err=True)
         return str(click.prompt(f"Type {what} to confirm", default="", show_default=False, err=True)).strip()
     return confirm or ""
+
+
+def _can_be_asked() -> bool:
+    return sys.stdin.isatty()
 
 
 @click.command()

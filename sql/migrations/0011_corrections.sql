@@ -15,6 +15,52 @@ ALTER TABLE control.sequence_reservation_log
     ADD CONSTRAINT a_release_says_when_and_by_whom CHECK ((released_at IS NULL) = (released_by IS NULL));
 COMMENT ON TABLE control.sequence_reservation_log IS 'The number range that a posted batch took, written in the posting transaction. A rollback gives the range back and stamps the row; the ranges that are not released have no gap between them.';
 
+-- A record is changed once in a transaction: who waits for its row and finds a newer version of it locks that as well, and a second
+-- change would wait for him in turn. So what an ending or a posting has to say of the batch is said with its state.
+CREATE OR REPLACE FUNCTION control.set_batch_state(the_batch text, new_state text, performed_by text, details jsonb DEFAULT '{}')
+RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    b control.batch;
+    allowed CONSTANT jsonb := '{
+        "INITIATED":  ["PREFLIGHT", "FAILED", "ABORTED"],
+        "PREFLIGHT":  ["PROCESSING", "FAILED", "ABORTED"],
+        "PROCESSING": ["VALIDATING", "FAILED", "ABORTED"],
+        "VALIDATING": ["VALIDATED", "COMMITTED", "FAILED", "ABORTED"],
+        "VALIDATED":  ["VALIDATED", "COMMITTED", "FAILED", "ABORTED"],
+        "FAILED":     ["VALIDATED", "FAILED", "ABORTED"],
+        "COMMITTED":  ["ROLLED_BACK"],
+        "ABORTED":    [], "ROLLED_BACK": []}';
+BEGIN
+    SELECT * INTO STRICT b FROM control.batch WHERE batch_id = the_batch FOR UPDATE;
+    IF NOT allowed -> b.state ? new_state THEN
+        RAISE EXCEPTION 'batch % cannot go from % to %', the_batch, b.state, new_state
+            USING ERRCODE = 'object_not_in_prerequisite_state',
+                  HINT = format('From %s a batch can go to: %s.', b.state, allowed -> b.state);
+    END IF;
+    -- A batch that failed while it was staged has no last number: posting it would leave the counter where it was.
+    IF new_state = 'VALIDATED' AND b.entry_count IS NULL THEN
+        RAISE EXCEPTION 'batch % was not staged to its end', the_batch
+            USING ERRCODE = 'LA002', DETAIL = coalesce(b.failure_reason, ''), HINT = 'stage the period again';
+    END IF;
+    UPDATE control.batch SET
+        state          = new_state,
+        failure_reason = CASE WHEN new_state IN ('FAILED', 'ABORTED', 'ROLLED_BACK') THEN details ->> 'reason' END,
+        ended_by       = CASE WHEN new_state IN ('ABORTED', 'ROLLED_BACK') THEN performed_by END,
+        reopened_month = coalesce((details ->> 'reopened_month')::boolean, reopened_month),
+        preflight_at   = CASE new_state WHEN 'PREFLIGHT'   THEN clock_timestamp() ELSE preflight_at END,
+        processing_at  = CASE new_state WHEN 'PROCESSING'  THEN clock_timestamp() ELSE processing_at END,
+        validating_at  = CASE new_state WHEN 'VALIDATING'  THEN clock_timestamp() ELSE validating_at END,
+        validated_at   = CASE new_state WHEN 'VALIDATED'   THEN clock_timestamp() ELSE validated_at END,
+        committed_at   = CASE new_state WHEN 'COMMITTED'   THEN clock_timestamp() ELSE committed_at END,
+        failed_at      = CASE new_state WHEN 'FAILED'      THEN clock_timestamp() ELSE failed_at END,
+        aborted_at     = CASE new_state WHEN 'ABORTED'     THEN clock_timestamp() ELSE aborted_at END,
+        rolled_back_at = CASE new_state WHEN 'ROLLED_BACK' THEN clock_timestamp() ELSE rolled_back_at END
+    WHERE batch_id = the_batch;
+    INSERT INTO audit.batch_operation (batch_id, period, operation, performed_by, state_before, state_after, outcome, details)
+    VALUES (the_batch, b.period, 'STATE', performed_by, b.state, new_state,
+            CASE WHEN new_state = 'FAILED' THEN 'FAILED' ELSE 'SUCCESS' END, details);
+END $$;
+
 CREATE FUNCTION control.require_reason(what text, reason text) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
     IF coalesce(btrim(reason, E' \t\r\n'), '') = '' THEN
@@ -56,7 +102,6 @@ BEGIN
     END IF;
     PERFORM control.drop_staged_leaves(the_batch);
     PERFORM control.set_batch_state(the_batch, 'ABORTED', performed_by, jsonb_build_object('reason', the_reason));
-    UPDATE control.batch SET ended_by = performed_by WHERE batch_id = the_batch;
     INSERT INTO audit.batch_operation (batch_id, period, operation, performed_by, state_before, state_after, outcome, details)
     VALUES (the_batch, b.period, 'ABORT', performed_by, b.state, 'ABORTED', 'SUCCESS',
             jsonb_build_object('reason', the_reason, 'attempt', b.attempt));
@@ -208,15 +253,21 @@ CREATE OR REPLACE FUNCTION ledger.move_fund_balances(the_batch text, the_period 
     WHERE m.batch_id = the_batch AND b.period = the_period AND b.fund = m.fund;
 $$;
 
--- The balances of a month from the batches that are posted in it now; none of what was stored before is used.
-CREATE FUNCTION ledger.restore_balances(the_period text, is_closed boolean) RETURNS void LANGUAGE plpgsql AS $$
+-- Next number and balances of a month from the batches that are posted in it now; none of what was stored before is used.
+CREATE FUNCTION ledger.restore_month(the_period text, is_closed boolean) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
     IF NOT EXISTS (SELECT FROM control.batch WHERE period = the_period AND state = 'COMMITTED') THEN
         DELETE FROM ledger.account_balance_snapshot WHERE period = the_period;
         DELETE FROM ledger.fund_balance WHERE period = the_period;
-        UPDATE control.period SET status = 'OPEN', closed_at = NULL WHERE period = the_period;
+        UPDATE control.period SET next_je_number = 1, status = 'OPEN', closed_at = NULL WHERE period = the_period;
         RETURN;
     END IF;
+    -- The one change of the record: see control.set_batch_state.
+    UPDATE control.period SET
+        next_je_number = 1 + (SELECT coalesce(max(last_je_number), 0) FROM control.batch WHERE period = the_period AND state = 'COMMITTED'),
+        status         = CASE WHEN is_closed THEN 'CLOSED' ELSE status END,
+        closed_at      = CASE WHEN is_closed THEN coalesce(closed_at, clock_timestamp()) ELSE closed_at END
+    WHERE period = the_period;
     UPDATE ledger.fund_balance b
     SET (income, expense, equity_movement) = (
         SELECT coalesce(sum(m.income), 0), coalesce(sum(m.expense), 0), coalesce(sum(m.equity_movement), 0)
@@ -239,7 +290,6 @@ BEGIN
                FROM control.worker_measure_account t JOIN control.batch b USING (batch_id)
                WHERE b.period = the_period AND b.state = 'COMMITTED' GROUP BY t.account_id) AS m USING (account_id)
     WHERE m.account_id IS NOT NULL OR o.account_code IS NOT NULL;
-    UPDATE control.period SET status = 'CLOSED', closed_at = coalesce(closed_at, clock_timestamp()) WHERE period = the_period;
 END $$;
 
 -- What has to hold of a month after entries were taken out of it, by routes of its own: the rows themselves, the catalog,
@@ -304,20 +354,15 @@ CREATE FUNCTION ledger.fund_closings(the_period text) RETURNS jsonb LANGUAGE sql
     SELECT coalesce(jsonb_object_agg(fund, closing_balance::text), '{}') FROM ledger.fund_balance WHERE period = the_period
 $$;
 
--- One batch, of which the caller has made sure that nothing stands on it and that nobody else moves. Not for anybody to call.
-CREATE FUNCTION ledger.take_out_batch(the_batch text, the_reason text, performed_by text, chain_of text) RETURNS jsonb LANGUAGE plpgsql AS $$
+-- The entries of one batch, of which the caller has made sure that nothing stands on it and that nobody else moves. What remains of
+-- the month is put in order afterwards. Not for anybody to call.
+CREATE FUNCTION ledger.take_out_batch(the_batch text, the_reason text, performed_by text) RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE
     b         control.batch;
     w         record;
-    broken    record;
-    was       text;
-    before    jsonb;
     loads     integer[];
-    effects   jsonb;
 BEGIN
     SELECT * INTO STRICT b FROM control.batch WHERE batch_id = the_batch FOR UPDATE;
-    SELECT status INTO was FROM control.period WHERE period = b.period;
-    before := ledger.fund_closings(b.period);
     FOR w IN SELECT header_leaf, line_leaf FROM control.batch_worker
              WHERE batch_id = the_batch AND line_leaf IS NOT NULL ORDER BY worker_number LOOP
         PERFORM ledger.detach_leaf('je_header', b.period, w.header_leaf);
@@ -325,39 +370,18 @@ BEGIN
     END LOOP;
     WITH freed AS (DELETE FROM control.load_batch p WHERE p.batch_id = the_batch RETURNING p.load_id)
     SELECT coalesce(array_agg(load_id ORDER BY load_id), '{}') INTO loads FROM freed;
-    IF b.entry_count > 0 THEN
-        UPDATE control.period SET next_je_number = b.first_je_number
-        WHERE period = b.period AND next_je_number = b.last_je_number + 1;
-        IF NOT FOUND THEN
-            RAISE EXCEPTION '%: its numbers end with %, which is not the last of the month', the_batch, b.last_je_number
-                USING ERRCODE = 'LA004', HINT = 'look at control.sequence_reservation_log';
-        END IF;
-        UPDATE control.sequence_reservation_log SET released_at = clock_timestamp(), released_by = performed_by
-        WHERE batch_id = the_batch;
-    END IF;
+    UPDATE control.sequence_reservation_log SET released_at = clock_timestamp(), released_by = performed_by
+    WHERE batch_id = the_batch;
     PERFORM control.set_batch_state(the_batch, 'ROLLED_BACK', performed_by, jsonb_build_object('reason', the_reason));
-    UPDATE control.batch SET failure_reason = the_reason, ended_by = performed_by WHERE batch_id = the_batch;
-    PERFORM ledger.restore_balances(b.period, was = 'CLOSED' OR b.reopened_month);
-    FOR broken IN SELECT * FROM ledger.broken_after_rollback(b.period) LOOP
-        RAISE EXCEPTION '%: without it % would not be in order (%): %', the_batch, b.period, broken.rule, broken.problem
-            USING ERRCODE = 'LA003', CONSTRAINT = broken.rule, HINT = 'nothing was taken out; have the ledger verified';
-    END LOOP;
-    IF to_regprocedure('ledger.append_to_chain(text, text)') IS NOT NULL THEN
-        EXECUTE 'SELECT ledger.append_to_chain($1, $2)' USING 'ROLLED_BACK', the_batch;
-    END IF;
-    effects := jsonb_build_object(
+    RETURN jsonb_build_object(
         'batch_id', the_batch, 'period', b.period, 'entries', coalesce(b.entry_count, 0),
         'numbers', CASE WHEN b.entry_count > 0 THEN jsonb_build_array(b.first_je_number, b.last_je_number) END,
-        'loads', to_jsonb(loads), 'fund_balances_before', before, 'fund_balances_after', ledger.fund_closings(b.period),
-        'month_before', was, 'month_after', (SELECT status FROM control.period WHERE period = b.period));
-    INSERT INTO audit.batch_operation (batch_id, period, operation, performed_by, state_before, state_after, outcome, details)
-    VALUES (the_batch, b.period, 'ROLLBACK', performed_by, 'COMMITTED', 'ROLLED_BACK', 'SUCCESS',
-            effects || jsonb_build_object('reason', the_reason, 'chain_of', chain_of));
-    RETURN effects;
+        'loads', to_jsonb(loads), 'fund_balances_before', ledger.fund_closings(b.period),
+        'month_before', (SELECT status FROM control.period WHERE period = b.period));
 END $$;
 
 -- Takes a posted batch out of the books again, in the caller's transaction: all of it happens or nothing does. Returns what
--- changed, a list with one object per batch.
+-- changed, a list with one object per batch: numbers given back, loads to be posted again, balances of the funds.
 -- The lock that DETACH needs makes readers of the month wait behind it, so it is not waited for long.
 CREATE FUNCTION ledger.roll_back_chain(the_batch text, the_reason text, confirmation text, performed_by text, with_chain boolean DEFAULT true)
 RETURNS jsonb LANGUAGE plpgsql SET lock_timeout = '10s' AS $$
@@ -366,7 +390,11 @@ DECLARE
     locked  text;
     chain   text[];
     member  text;
-    effects jsonb := '[]';
+    month   record;
+    broken  record;
+    effect  jsonb;
+    effects jsonb[] := '{}';
+    done    jsonb := '[]';
 BEGIN
     PERFORM control.require_read_committed();
     SELECT * INTO b FROM control.batch WHERE batch_id = the_batch;
@@ -399,10 +427,31 @@ BEGIN
                                 array_to_string(chain || the_batch, ', '));
     END IF;
     FOREACH member IN ARRAY chain || the_batch LOOP
-        effects := effects || ledger.take_out_batch(member, the_reason, performed_by,
-                                                    CASE WHEN cardinality(chain) > 0 THEN the_batch END);
+        effects := effects || ledger.take_out_batch(member, the_reason, performed_by);
     END LOOP;
-    RETURN effects;
+    -- Oldest first: a month's balances begin with those of the month before.
+    FOR month IN SELECT x.period, bool_or(x.reopened_month OR p.status = 'CLOSED') AS is_closed
+                 FROM control.batch x JOIN control.period p USING (period)
+                 WHERE x.batch_id = ANY (chain || the_batch) GROUP BY x.period ORDER BY x.period LOOP
+        PERFORM ledger.restore_month(month.period, month.is_closed);
+        FOR broken IN SELECT * FROM ledger.broken_after_rollback(month.period) LOOP
+            RAISE EXCEPTION '%: without it % would not be in order (%): %', the_batch, month.period, broken.rule, broken.problem
+                USING ERRCODE = 'LA003', CONSTRAINT = broken.rule, HINT = 'nothing was taken out; have the ledger verified';
+        END LOOP;
+    END LOOP;
+    FOREACH effect IN ARRAY effects LOOP
+        effect := effect || jsonb_build_object(
+            'fund_balances_after', ledger.fund_closings(effect ->> 'period'),
+            'month_after', (SELECT p.status FROM control.period p WHERE p.period = effect ->> 'period'));
+        IF to_regprocedure('ledger.append_to_chain(text, text)') IS NOT NULL THEN
+            EXECUTE 'SELECT ledger.append_to_chain($1, $2)' USING 'ROLLED_BACK', effect ->> 'batch_id';
+        END IF;
+        INSERT INTO audit.batch_operation (batch_id, period, operation, performed_by, state_before, state_after, outcome, details)
+        VALUES (effect ->> 'batch_id', effect ->> 'period', 'ROLLBACK', performed_by, 'COMMITTED', 'ROLLED_BACK', 'SUCCESS',
+                effect || jsonb_build_object('reason', the_reason, 'chain_of', CASE WHEN cardinality(chain) > 0 THEN the_batch END));
+        done := done || effect;
+    END LOOP;
+    RETURN done;
 END $$;
 
 CREATE FUNCTION ledger.roll_back_batch(the_batch text, the_reason text, confirmation text, performed_by text) RETURNS jsonb

@@ -449,9 +449,8 @@ BEGIN
     PERFORM ledger.move_fund_balances(the_batch, b.period);
     SELECT status INTO STRICT status_before FROM control.period WHERE period = b.period;
     PERFORM control.note_posting(b.period);
-    UPDATE control.batch SET reopened_month = status_before = 'CLOSED' AND EXISTS (
-        SELECT FROM control.period p WHERE p.period = b.period AND p.status <> 'CLOSED') WHERE batch_id = the_batch;
     PERFORM ledger.seal_batch(the_batch);
-    PERFORM control.set_batch_state(the_batch, 'COMMITTED', performed_by);
+    PERFORM control.set_batch_state(the_batch, 'COMMITTED', performed_by, CASE WHEN status_before = 'CLOSED' AND EXISTS (
+        SELECT FROM control.period p WHERE p.period = b.period AND p.status <> 'CLOSED') THEN '{"reopened_month": true}' ELSE '{}' END::jsonb);
     RETURN true;
 END $$;

@@ -416,7 +416,8 @@ def test_a_late_batch_whose_load_was_withdrawn_is_given_up(books: str, tmp_path:
     assert close(books, JANUARY) == NOTHING_NEW
     assert staged_tables(books) == []
     assert value_of(books, "SELECT state FROM control.batch WHERE batch_id = '2024-01-MONTHEND-02'") == "ABORTED"
-    assert fingerprint(books) == before
+    # Closed without Dagster until now, the month has had no certificate.
+    assert {**fingerprint(books), "close_certificate": before["close_certificate"]} == before
     deliver(books, JANUARY, folder=tmp_path, seed=3)
     assert close_directly(books, JANUARY) == POSTED
     assert batch_of(books, JANUARY).batch_id == "2024-01-MONTHEND-03"

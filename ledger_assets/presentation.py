@@ -67,7 +67,8 @@ def print_close(result: "CloseResult") -> None:
     written = f"{result.entries:,} entries, {result.lines:,} lines"
     headline = {
         "posted": f"[green]{result.period} posted[/] as {result.batch_id}: {written}",
-        "nothing_new": f"{result.period}: nothing new to post; the balances stand",
+        "nothing_new": f"{result.period}: nothing new to post; "
+        + ("its balances were taken anew" if result.changes else "the balances stand"),
         "rehearsed": f"[green]{result.period} would pass its gates[/]: {written}; nothing was kept",
         "gate_failed": f"[red]{result.period} stopped at a gate[/]: nothing was posted",
         "not_certified": f"[red]{result.period} is not certified[/]: its balances and its posted lines were changed",

@@ -244,7 +244,7 @@ def batch_of(ledger_url: str, period: str) -> Batch:
 
 FINGERPRINTED: Final = {
     # A month that was opened, in which nothing was posted, is as good as none.
-    "control.period": "SELECT * FROM control.period WHERE status = 'CLOSED' OR next_je_number > 1",
+    "control.period": "SELECT * FROM control.period WHERE closed_at IS NOT NULL OR next_je_number > 1",
     "control.batch": "SELECT * FROM control.batch WHERE state IN ('COMMITTED', 'ROLLED_BACK')",
     "control.load_batch": "TABLE control.load_batch",
     "control.sequence_reservation_log": "TABLE control.sequence_reservation_log",

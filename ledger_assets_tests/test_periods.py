@@ -474,7 +474,7 @@ def test_only_what_is_closed_is_reopened(staged_url: str) -> None:
 def test_a_month_that_later_ones_build_on_is_reopened_with_them_or_not(closed_url: str) -> None:
     post(closed_url, staged(closed_url, MARCH))
     before = fingerprint(closed_url)
-    with pytest.raises(BuiltUpon, match="2024-01: 2024-02, 2024-03 build on it"):
+    with pytest.raises(BuiltUpon, match=r"2024-01: later months build on it \(2024-02, 2024-03\)"):
         reopened(closed_url, JANUARY)
     assert fingerprint(closed_url) == before
     assert reopened(closed_url, JANUARY, chain=True) == [MARCH, FEBRUARY, JANUARY]
@@ -581,7 +581,7 @@ def test_the_commands_lock_and_reopen(run: Callable[..., Result], closed_url: st
     assert (answer.exit_code, json.loads(answer.stdout)) == (0, {"locked": [JANUARY, FEBRUARY]})
     assert "2024-01 is locked already" in run("lock", JANUARY).stdout
     refused = run("reopen", JANUARY, "--reason", "an invoice was missing")
-    assert (refused.exit_code, "2024-02 build on it" in " ".join(refused.stderr.split())) == (1, True)
+    assert (refused.exit_code, "build on it (2024-02)" in " ".join(refused.stderr.split())) == (1, True)
     assert run("reopen", FEBRUARY).exit_code == 1
     answer = json.loads(run("reopen", JANUARY, "--reason", "missing invoice", "--chain", "--json").stdout)
     assert answer["reopened"] == [FEBRUARY, JANUARY]

@@ -451,7 +451,7 @@ BEGIN
                OR p.status = 'CLOSING' AND EXISTS (SELECT FROM control.batch b WHERE b.period = p.period AND b.state = 'COMMITTED'))
         ORDER BY p.period DESC);
     IF later <> '{}' AND NOT with_chain THEN
-        RAISE EXCEPTION '%: % build on it', the_period, (SELECT string_agg(m, ', ' ORDER BY m) FROM unnest(later) AS m)
+        RAISE EXCEPTION '%: later months build on it (%)', the_period, (SELECT string_agg(m, ', ' ORDER BY m) FROM unnest(later) AS m)
             USING ERRCODE = 'LA004', HINT = 'reopen them with it (--chain), or leave it: late transactions are booked in the open month';
     END IF;
     FOREACH month IN ARRAY later || the_period LOOP

@@ -19,6 +19,13 @@ LINES = (
     "SET session_replication_role = replica; UPDATE ledger.je_line SET {} WHERE period = '2024-02' AND je_number = 1"
 )
 
+# What the snapshot is taken from. Changed lines do not come so far: seals_intact stops the run before.
+CONTROL_TOTALS = (
+    "UPDATE control.worker_measure_account SET debit_total = debit_total + 1, credit_total = credit_total + 1 "
+    "WHERE batch_id = '2024-02-MONTHEND' AND worker_number = 1 "
+    "AND account_id = (SELECT account_id FROM acct.chart_of_accounts WHERE account_code = '2320-10')"
+)
+
 TAMPERINGS = {
     "a debit": (
         SNAPSHOT.format("debit = debit + 1", FEBRUARY, "1100-10"),
@@ -68,7 +75,7 @@ def test_books_that_are_in_order_pass(closed_url: str) -> None:
 
 
 def test_no_report_is_written_of_balances_that_do_not_stand(closed_url: str) -> None:
-    execute(closed_url, TAMPERINGS["posted amounts"][0])
+    execute(closed_url, CONTROL_TOTALS)
     run = run_month_close(closed_url, FEBRUARY)
     assert failed(run) == {"snapshot_equals_lines"}
     assert "account_balance_snapshot" in materializations(run)
@@ -76,4 +83,4 @@ def test_no_report_is_written_of_balances_that_do_not_stand(closed_url: str) -> 
     comparisons = shown(evaluated(run)["snapshot_equals_lines"], "comparisons")
     wrong = [row for row in comparisons if row["passed"] == "no"]
     assert comparisons[: len(wrong)] == wrong
-    assert {row["difference"] for row in wrong} == {"-0.01"}
+    assert {row["difference"] for row in wrong} == {"+0.01"}

@@ -1,4 +1,3 @@
-SELECT period, account_code, (opening_balance * 100)::bigint AS opening, (debit * 100)::bigint AS debit,
-       (credit * 100)::bigint AS credit, (closing_balance * 100)::bigint AS closing
+SELECT period, account_code, opening_balance * 100 AS opening, debit * 100 AS debit, credit * 100 AS credit
 FROM ledger.account_balance_snapshot
 ORDER BY period, account_code

@@ -34,5 +34,10 @@ def engine(url: str) -> str:
     return parts._replace(query=_query(options)).geturl()
 
 
+def batch_admin(url: str) -> str:
+    """The same database with the rights of batch_admin, who corrects the books."""
+    return f"{superuser(url)}&{_query([('options', '-c role=batch_admin')])}"
+
+
 def _query(options: list[tuple[str, str]]) -> str:
     return urlencode(options, quote_via=quote, safe="/")

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from ledger_assets.storage.batches import Batch
     from ledger_assets.storage.corrections import RolledBack
 
+ADMINISTRATOR = "batch_admin"
+"""The role that may correct the books; the engine, which stages and posts, may not."""
+
 confirm = click.option(
     "--confirm", metavar="TEXT", help="The same id once more; asked for on a terminal when it is missing."
 )
@@ -42,7 +45,7 @@ def abort(batch: str, reason: str, as_json: bool) -> None:
     from ledger_assets.storage.corrections import abort_batch
     from ledger_assets.storage.database import connect
 
-    with connect(ready(Settings.from_environment())) as connection:
+    with connect(ready(Settings.from_environment(), ADMINISTRATOR)) as connection:
         new = abort_batch(connection, batch, reason=reason, performed_by=getpass.getuser())
     if as_json:
         print_json({"batch_id": batch, "state": "ABORTED", "already_aborted": not new})
@@ -62,8 +65,7 @@ def rollback(batch: str, reason: str, confirm: str | None, chain: bool, as_json:
     from ledger_assets.storage.database import connect
 
     consequence = f"{batch} leaves the books{', and all that was posted after it' if chain else ''}."
-    with connect(ready(Settings.from_environment())) as connection:
-        connection.commit()
+    with connect(ready(Settings.from_environment(), ADMINISTRATOR)) as connection:
         effects = roll_back(
             connection,
             batch,
@@ -113,6 +115,7 @@ def reverse(batch: str, period: str, reason: str, confirm: str | None, as_json: 
     posted = reverse_batch(
         url,
         batch,
+        opened_by=ready(settings, ADMINISTRATOR),
         into_period=period,
         reason=reason,
         confirmation=confirmed(batch, confirm, f"Every entry of {batch} is taken back in {period}."),
@@ -136,6 +139,7 @@ def year_end(year: str, reason: str, confirm: str | None, as_json: bool) -> None
     posted = close_year(
         url,
         year,
+        opened_by=ready(settings, ADMINISTRATOR),
         reason=reason,
         confirmation=confirmed(year, confirm, f"Income and expense of {year} go to the surplus of the funds."),
         first_period=settings.first_period,

@@ -17,7 +17,7 @@ def lock(period: str, as_json: bool) -> None:
     from ledger_assets.storage.database import connect
     from ledger_assets.storage.periods import lock as lock_months
 
-    with connect(ready(Settings.from_environment())) as connection:
+    with connect(ready(Settings.from_environment(), "batch_admin")) as connection:
         locked = lock_months(connection, period, performed_by=getpass.getuser())
     if as_json:
         print_json({"locked": locked})
@@ -39,7 +39,7 @@ def reopen(period: str, reason: str, chain: bool, as_json: bool) -> None:
     from ledger_assets.storage.database import connect
     from ledger_assets.storage.periods import closes, reopen, standing_balances
 
-    with connect(ready(Settings.from_environment())) as connection:
+    with connect(ready(Settings.from_environment(), "batch_admin")) as connection:
         months = reopen(connection, period, reason=reason, chain=chain, performed_by=getpass.getuser())
         history = {month: closes(connection, month) for month in sorted(months)}
         balances = {month: standing_balances(connection, month) for month in sorted(months)}

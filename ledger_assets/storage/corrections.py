@@ -12,6 +12,7 @@ from typing import Any
 import psycopg
 
 from ledger_assets.accounting.errors import LedgerError
+from ledger_assets.storage.audit import attempting
 from ledger_assets.storage.batches import BatchStateError, explained
 from ledger_assets.storage.database import statement
 
@@ -45,7 +46,8 @@ def abort_batch(connection: psycopg.Connection, batch_id: str, *, reason: str, p
     Raises BatchStateError for a posted batch, NotConfirmed without a reason.
     """
     parameters = {"batch_id": batch_id, "reason": reason, "performed_by": performed_by}
-    with _not_waiting_for_ever(batch_id), explained(), connection.transaction():
+    attempt = attempting(connection, "ABORT", performed_by=performed_by, batch_id=batch_id, reason=reason)
+    with attempt, _not_waiting_for_ever(batch_id), explained(), connection.transaction():
         (aborted,) = _one(connection, "control/abort_batch", parameters)
     return bool(aborted)
 
@@ -67,7 +69,8 @@ def roll_back(
     """
     parameters = {"batch_id": batch_id, "reason": reason, "confirmation": confirmation, "performed_by": performed_by}
     name = "ledger/roll_back_chain" if chain else "ledger/roll_back_batch"
-    with _not_waiting_for_ever(batch_id), explained(), connection.transaction():
+    attempt = attempting(connection, "ROLLBACK", performed_by=performed_by, batch_id=batch_id, reason=reason)
+    with attempt, _not_waiting_for_ever(batch_id), explained(), connection.transaction():
         (effects,) = _one(connection, name, parameters)
     return [_rolled_back(effect) for effect in effects]
 

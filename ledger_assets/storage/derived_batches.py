@@ -15,6 +15,7 @@ from psycopg import sql
 from ledger_assets.accounting.posting import HEADERS, LINES, Expansion
 from ledger_assets.accounting.reversal import reverse
 from ledger_assets.accounting.year_end import ClosingBalance, carry_to_surplus
+from ledger_assets.storage.audit import attempting
 from ledger_assets.storage.batches import Batch, GateFailed, explained, post_batch, take_snapshot
 from ledger_assets.storage.batches import batch as read_batch
 from ledger_assets.storage.database import connect, statement
@@ -26,6 +27,7 @@ def reverse_batch(
     url: str,
     batch_id: str,
     *,
+    opened_by: str,
     into_period: str,
     reason: str,
     confirmation: str,
@@ -34,28 +36,33 @@ def reverse_batch(
 ) -> Batch:
     """Book every entry of a posted batch once more with debits and credits swapped, in an open month.
 
-    The original stays. Returns the posted batch. Raises BatchStateError (not posted, reversed before, month not open),
+    The original stays. Opened through the URL `opened_by`, of somebody with the role batch_admin; staged and posted by the
+    engine. Returns the posted batch. Raises BatchStateError (not posted, reversed before, month not open),
     NotConfirmed, PreflightFailed, GateFailed; a batch that failed its gates stays staged until it is aborted.
     """
     opening = {"batch_id": batch_id, "period": into_period, "reason": reason, "confirmation": confirmation}
     opening |= {"first_period": first_period, "performed_by": performed_by}
-    batch = _opened(url, "control/open_reversal", opening)
+    with attempting(opened_by, "REVERSE", performed_by=performed_by, period=into_period, original=batch_id, reason=reason):
+        batch = _opened(opened_by, "control/open_reversal", opening)
     _stage(url, batch, _counter_entries, performed_by)
     with connect(url) as connection:
         post_batch(connection, batch.batch_id, first_period=first_period, performed_by=performed_by)
         return read_batch(connection, batch.batch_id)
 
 
-def close_year(url: str, year: str, *, reason: str, confirmation: str, first_period: str, performed_by: str) -> Batch:
+def close_year(
+    url: str, year: str, *, opened_by: str, reason: str, confirmation: str, first_period: str, performed_by: str
+) -> Batch:
     """Carry the income and expense of a year to the surplus of each fund, in its closed December.
 
-    Returns the posted batch; December is closed again on the balances after it, in the same transaction. Raises
+    Opened through the URL `opened_by`, of somebody with the role batch_admin; staged and posted by the engine. Returns the posted batch; December is closed again on the balances after it, in the same transaction. Raises
     BatchStateError (December not closed, nothing to carry, a fund without exactly one equity account), BuiltUpon (the
     next year has begun), NotConfirmed, GateFailed.
     """
     opening = {"year": year, "reason": reason, "confirmation": confirmation}
     opening |= {"first_period": first_period, "performed_by": performed_by}
-    batch = _opened(url, "control/open_year_end", opening)
+    with attempting(opened_by, "YEAR_END", performed_by=performed_by, year=year, reason=reason):
+        batch = _opened(opened_by, "control/open_year_end", opening)
     _stage(url, batch, _year_end_entries, performed_by)
     with connect(url) as connection:
         with connection.transaction():

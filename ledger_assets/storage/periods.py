@@ -7,6 +7,7 @@ from typing import Any
 
 import psycopg
 
+from ledger_assets.storage.audit import attempting
 from ledger_assets.storage.batches import explained
 from ledger_assets.storage.database import statement
 from ledger_assets.storage.reading import rows
@@ -17,7 +18,8 @@ def lock(connection: psycopg.Connection, period: str, *, performed_by: str) -> l
 
     Raises BatchStateError when the month is not closed.
     """
-    with explained(), connection.transaction():
+    attempt = attempting(connection, "LOCK_PERIOD", performed_by=performed_by, period=period)
+    with attempt, explained(), connection.transaction():
         locked = connection.execute(statement("period/lock"), {"period": period, "performed_by": performed_by})
         return [month for (month,) in locked.fetchall()]
 
@@ -34,7 +36,8 @@ def reopen(
     months build on it and `chain` was not asked for. Nothing was changed then.
     """
     parameters = {"period": period, "reason": reason, "chain": chain, "performed_by": performed_by}
-    with explained(), connection.transaction():
+    attempt = attempting(connection, "REOPEN_PERIOD", performed_by=performed_by, period=period, reason=reason)
+    with attempt, explained(), connection.transaction():
         return [month for (month,) in connection.execute(statement("period/reopen"), parameters).fetchall()]
 
 

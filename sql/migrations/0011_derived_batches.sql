@@ -438,7 +438,6 @@ BEGIN
     END LOOP;
     INSERT INTO control.load_batch (load_id, batch_id) SELECT load_id, batch_id FROM control.batch_load WHERE batch_id = the_batch;
     IF b.entry_count > 0 THEN
-        UPDATE control.period SET next_je_number = b.last_je_number + 1 WHERE period = b.period;
         INSERT INTO control.sequence_reservation_log (batch_id, period, first_je_number, last_je_number, entry_count)
         VALUES (the_batch, b.period, b.first_je_number, b.last_je_number, b.entry_count);
     END IF;
@@ -448,6 +447,11 @@ BEGIN
     WHERE c.batch_id = the_batch;
     PERFORM ledger.move_fund_balances(the_batch, b.period);
     SELECT status INTO STRICT status_before FROM control.period WHERE period = b.period;
+    -- Next to each other: who waits for the month's record and comes between two changes of it is in the way of the second
+    -- (see control.set_batch_state).
+    IF b.entry_count > 0 THEN
+        UPDATE control.period SET next_je_number = b.last_je_number + 1 WHERE period = b.period;
+    END IF;
     PERFORM control.note_posting(b.period);
     PERFORM ledger.seal_batch(the_batch);
     PERFORM control.set_batch_state(the_batch, 'COMMITTED', performed_by, CASE WHEN status_before = 'CLOSED' AND EXISTS (

@@ -21,7 +21,7 @@ from ledger_assets.storage.database import connect, database_name
 from ledger_assets.storage.source_loads import withdraw
 from ledger_assets_tests import disturbances, scenario
 from ledger_assets_tests.disturbances import Facts, cloned, facts, held, ready_to_post, take_balances, waiting_backend
-from ledger_assets_tests.logins import superuser
+from ledger_assets_tests.logins import batch_admin, superuser
 from ledger_assets_tests.scenario import FIRST_PERIOD, ROWS, staged_tables
 
 SECOND: Final = "2024-02"
@@ -657,7 +657,7 @@ def test_a_month_does_not_close_on_one_that_is_being_reopened(books: str, pool: 
 
 
 def reopen_first(url: str) -> list[str]:
-    with connect(url) as connection:
+    with connect(batch_admin(url)) as connection:
         return periods.reopen(connection, FIRST_PERIOD, reason="an invoice was missing", performed_by="controller")
 
 

@@ -30,6 +30,7 @@ from ledger_assets.storage.rules import usable
 from ledger_assets.storage.staging import stage
 from ledger_assets_tests import scenario
 from ledger_assets_tests.disturbances import cloned
+from ledger_assets_tests.logins import batch_admin
 from ledger_assets_tests.scenario import ACTOR, rows_of
 from ledger_assets_tests.test_ledger_states import NEVER
 
@@ -121,7 +122,7 @@ class Books:
 
     def reverse(self, batch_id: str, period: str) -> str:
         return reverse_batch(
-            self.url, batch_id, into_period=period, reason="wrong", confirmation=batch_id, first_period=MONTHS[0],
+            self.url, batch_id, opened_by=batch_admin(self.url), into_period=period, reason="wrong", confirmation=batch_id, first_period=MONTHS[0],
             performed_by=ACTOR,
         ).batch_id  # fmt: skip
 
@@ -134,7 +135,7 @@ class Books:
     def _abort(self, choice: int) -> None:
         batch, _ = scenario.opened(self.url, MONTHS[choice % 3])
         if batch is not None:
-            with connect(self.url) as connection:
+            with connect(batch_admin(self.url)) as connection:
                 abort_batch(connection, batch.batch_id, reason="changed our minds", performed_by=ACTOR)
 
     def _roll_back(self, choice: int, *, chain: bool) -> None:
@@ -142,7 +143,7 @@ class Books:
         batches = [batch["batch_id"] for batch in reversed(self.posted())]
         if batches:
             batch_id = batches[choice // 2 % len(batches)]
-            with connect(self.url) as connection:
+            with connect(batch_admin(self.url)) as connection:
                 roll_back(
                     connection, batch_id, reason="wrong", confirmation=batch_id, performed_by=ACTOR, chain=chain
                 )  # fmt: skip

@@ -15,6 +15,7 @@ from ledger_assets.storage.derived_batches import reverse_batch
 from ledger_assets.storage.migrations import migrate
 from ledger_assets_tests import scenario
 from ledger_assets_tests.disturbances import facts
+from ledger_assets_tests.logins import batch_admin
 from ledger_assets_tests.scenario import FIRST_PERIOD as JANUARY
 
 pytestmark = pytest.mark.slow
@@ -59,11 +60,11 @@ def test_late_transactions_reopening_and_locking_give_the_same_figures(
         scenario.deliver(url, JANUARY, folder=tmp_path, seed=4, rows=10)
         assert scenario.close_directly(url, "2024-03").outcome == Outcome.POSTED
         scenario.deliver(url, FEBRUARY, folder=tmp_path, seed=5, rows=10)
-        with connect(url) as connection:
+        with connect(batch_admin(url)) as connection:
             periods.reopen(connection, FEBRUARY, reason="missing", chain=True, performed_by="controller")
         outcomes = [scenario.close_directly(url, period).outcome for period in (FEBRUARY, "2024-03")]
         assert outcomes == [Outcome.POSTED, Outcome.NOTHING_NEW]
-        with connect(url) as connection:
+        with connect(batch_admin(url)) as connection:
             assert periods.lock(connection, FEBRUARY, performed_by="controller") == [JANUARY, FEBRUARY]
     assert facts(oldest_url) == facts(ledger_url)
     history = "SELECT * FROM ledger.close_difference ORDER BY period, close_number, account_code"
@@ -72,7 +73,7 @@ def test_late_transactions_reopening_and_locking_give_the_same_figures(
 
 def correct(url: str) -> None:
     """February taken back and posted again, January reversed in March."""
-    with connect(url) as connection:
+    with connect(batch_admin(url)) as connection:
         roll_back(
             connection,
             "2024-02-MONTHEND",
@@ -82,7 +83,7 @@ def correct(url: str) -> None:
         )
     assert scenario.close_directly(url, FEBRUARY).outcome == Outcome.POSTED
     reverse_batch(
-        url, "2024-01-MONTHEND-02", into_period="2024-03", reason="a test", confirmation="2024-01-MONTHEND-02",
+        url, "2024-01-MONTHEND-02", opened_by=batch_admin(url), into_period="2024-03", reason="a test", confirmation="2024-01-MONTHEND-02",
         first_period=JANUARY, performed_by=scenario.ACTOR,
     )  # fmt: skip
     assert scenario.close_directly(url, "2024-03").outcome == Outcome.POSTED

@@ -15,6 +15,7 @@ from ledger_assets.storage.batches import BatchStateError, BuiltUpon
 from ledger_assets.storage.database import connect, database_name
 from ledger_assets_tests import scenario
 from ledger_assets_tests.disturbances import cloned
+from ledger_assets_tests.logins import batch_admin
 from ledger_assets_tests.test_ledger_states import MONTHS, Books
 
 pytestmark = pytest.mark.slow
@@ -38,7 +39,7 @@ class Months(Books):
 
     @rule(month=st.sampled_from(MONTHS))
     def lock(self, month: str) -> None:
-        with connect(self.url) as connection:
+        with connect(batch_admin(self.url)) as connection:
             try:
                 periods.lock(connection, month, performed_by="tester")
             except BatchStateError:
@@ -47,7 +48,7 @@ class Months(Books):
 
     @rule(month=st.sampled_from(MONTHS), chain=st.booleans())
     def reopen(self, month: str, chain: bool) -> None:
-        with connect(self.url) as connection:
+        with connect(batch_admin(self.url)) as connection:
             try:
                 periods.reopen(connection, month, reason="to put it right", chain=chain, performed_by="tester")
             except (BatchStateError, BuiltUpon):

@@ -30,6 +30,7 @@ from ledger_assets.storage.batches import (
 from ledger_assets.storage.database import connect, create_database, with_database
 from ledger_assets.storage.export import export
 from ledger_assets.storage.source_loads import acknowledge_rejections, withdraw
+from ledger_assets_tests.logins import batch_admin
 from ledger_assets_tests.scenario import (
     ACTOR,
     FIRST_PERIOD,
@@ -72,12 +73,12 @@ def status_of(url: str, period: str) -> str:
 
 
 def locked(url: str, period: str) -> list[str]:
-    with connect(url) as connection:
+    with connect(batch_admin(url)) as connection:
         return periods.lock(connection, period, performed_by="controller")
 
 
 def reopened(url: str, period: str, *, reason: str = "an invoice was missing", chain: bool = False) -> list[str]:
-    with connect(url) as connection:
+    with connect(batch_admin(url)) as connection:
         return periods.reopen(connection, period, reason=reason, chain=chain, performed_by="controller")
 
 

@@ -10,6 +10,7 @@ from ledger_assets.storage.control_totals import measure
 from ledger_assets.storage.database import connect
 from ledger_assets.storage.derived_batches import _counter_entries, _opened, reverse_batch
 from ledger_assets.storage.staging import stage_shards
+from ledger_assets_tests.logins import batch_admin
 from ledger_assets_tests.scenario import (
     ACTOR,
     close_directly,
@@ -37,6 +38,7 @@ def reversed_(
     return reverse_batch(
         url,
         batch_id,
+        opened_by=batch_admin(url),
         into_period=into,
         reason=reason,
         confirmation=batch_id if typed is None else typed,

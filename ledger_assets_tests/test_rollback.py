@@ -18,6 +18,7 @@ from ledger_assets.storage.source_loads import withdraw
 from ledger_assets.storage.validation import validate
 from ledger_assets_tests import scenario
 from ledger_assets_tests.disturbances import ready_to_post, stage_opened
+from ledger_assets_tests.logins import batch_admin
 from ledger_assets_tests.scenario import (
     ACTOR,
     batch_of,
@@ -37,14 +38,14 @@ MONTHEND, LATE, NEXT = "2024-01-MONTHEND", "2024-01-MONTHEND-02", "2024-02-MONTH
 
 
 def aborted(url: str, batch_id: str, reason: str = "wrong file") -> bool:
-    with connect(url) as connection:
+    with connect(batch_admin(url)) as connection:
         return abort_batch(connection, batch_id, reason=reason, performed_by=ACTOR)
 
 
 def rolled_back(
     url: str, batch_id: str, *, reason: str = "wrong file", typed: str | None = None, chain: bool = False
 ) -> list[RolledBack]:
-    with connect(url) as connection:
+    with connect(batch_admin(url)) as connection:
         return roll_back(
             connection,
             batch_id,

@@ -14,6 +14,7 @@ from ledger_assets.storage.derived_batches import _opened, _year_end_entries, cl
 from ledger_assets.storage.staging import stage_shards
 from ledger_assets_tests import scenario
 from ledger_assets_tests.disturbances import cloned
+from ledger_assets_tests.logins import batch_admin
 from ledger_assets_tests.scenario import (
     ACTOR,
     execute,
@@ -50,7 +51,15 @@ def close(url: str, period: str) -> str:
 
 
 def closed_year(url: str, *, typed: str = "2024") -> Batch:
-    return close_year(url, "2024", reason="year end", confirmation=typed, first_period=DECEMBER, performed_by=ACTOR)
+    return close_year(
+        url,
+        "2024",
+        opened_by=batch_admin(url),
+        reason="year end",
+        confirmation=typed,
+        first_period=DECEMBER,
+        performed_by=ACTOR,
+    )
 
 
 @pytest.fixture(scope="module")
@@ -144,7 +153,15 @@ def test_what_a_year_end_is_refused_for(books: str) -> None:
     with pytest.raises(NotConfirmed, match="2024: it was not confirmed"):
         closed_year(books, typed="2023")
     with pytest.raises(PreflightFailed, match="2025-12 waits for 2025-11"):
-        close_year(books, "2025", reason="x", confirmation="2025", first_period=DECEMBER, performed_by=ACTOR)
+        close_year(
+            books,
+            "2025",
+            opened_by=batch_admin(books),
+            reason="x",
+            confirmation="2025",
+            first_period=DECEMBER,
+            performed_by=ACTOR,
+        )
     execute(books, "UPDATE control.period SET status = 'OPEN', closed_at = NULL")
     with pytest.raises(BatchStateError, match="2024-12: it is open"):
         closed_year(books)

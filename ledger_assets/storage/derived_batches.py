@@ -42,7 +42,9 @@ def reverse_batch(
     """
     opening = {"batch_id": batch_id, "period": into_period, "reason": reason, "confirmation": confirmation}
     opening |= {"first_period": first_period, "performed_by": performed_by}
-    with attempting(opened_by, "REVERSE", performed_by=performed_by, period=into_period, original=batch_id, reason=reason):
+    with attempting(
+        opened_by, "REVERSE", performed_by=performed_by, period=into_period, original=batch_id, reason=reason
+    ):
         batch = _opened(opened_by, "control/open_reversal", opening)
     _stage(url, batch, _counter_entries, performed_by)
     with connect(url) as connection:

@@ -109,7 +109,7 @@ TO ledger_engine;
 
 -- What the views and the reports ask; it changes nothing.
 GRANT EXECUTE ON FUNCTION
-    acct.shown_code, control.entry_description, control.is_closed, control.months_booked_in, control.loads_to_journal,
+    acct.shown_code, ledger.dictionary_entries, ledger.dictionary_text, ledger.seal_header, control.entry_description, control.is_closed, control.months_booked_in, control.loads_to_journal,
     control.month_to_book_in, control.origin_totals, control.expected_accounts, ledger.is_closed, ledger.close_number,
     ledger.fund_closings, ledger.latest_certificate
 TO ledger_engine, batch_admin, batch_operator, finance_viewer, auditor;

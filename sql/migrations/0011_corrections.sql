@@ -254,8 +254,16 @@ CREATE OR REPLACE FUNCTION ledger.move_fund_balances(the_batch text, the_period 
 $$;
 
 -- Next number and balances of a month from the batches that are posted in it now; none of what was stored before is used.
-CREATE FUNCTION ledger.restore_month(the_period text, is_closed boolean) RETURNS void LANGUAGE plpgsql AS $$
+CREATE FUNCTION ledger.restore_month(the_period text, is_closed boolean, performed_by text) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    before text := (SELECT status FROM control.period WHERE period = the_period);
+    after  text := CASE WHEN NOT EXISTS (SELECT FROM control.batch WHERE period = the_period AND state = 'COMMITTED') THEN 'OPEN'
+                        WHEN is_closed THEN 'CLOSED' ELSE before END;
 BEGIN
+    IF after <> before THEN
+        INSERT INTO audit.batch_operation (period, operation, performed_by, state_before, state_after, outcome)
+        VALUES (the_period, 'RESTORE_PERIOD', restore_month.performed_by, before, after, 'SUCCESS');
+    END IF;
     IF NOT EXISTS (SELECT FROM control.batch WHERE period = the_period AND state = 'COMMITTED') THEN
         DELETE FROM ledger.account_balance_snapshot WHERE period = the_period;
         DELETE FROM ledger.fund_balance WHERE period = the_period;
@@ -290,6 +298,7 @@ BEGIN
                FROM control.worker_measure_account t JOIN control.batch b USING (batch_id)
                WHERE b.period = the_period AND b.state = 'COMMITTED' GROUP BY t.account_id) AS m USING (account_id)
     WHERE m.account_id IS NOT NULL OR o.account_code IS NOT NULL;
+    PERFORM ledger.record_close(the_period, performed_by);
 END $$;
 
 -- What has to hold of a month after entries were taken out of it, by routes of its own: the rows themselves, the catalog,
@@ -433,7 +442,7 @@ BEGIN
     FOR month IN SELECT x.period, bool_or(x.reopened_month OR p.status = 'CLOSED') AS is_closed
                  FROM control.batch x JOIN control.period p USING (period)
                  WHERE x.batch_id = ANY (chain || the_batch) GROUP BY x.period ORDER BY x.period LOOP
-        PERFORM ledger.restore_month(month.period, month.is_closed);
+        PERFORM ledger.restore_month(month.period, month.is_closed, performed_by);
         FOR broken IN SELECT * FROM ledger.broken_after_rollback(month.period) LOOP
             RAISE EXCEPTION '%: without it % would not be in order (%): %', the_batch, month.period, broken.rule, broken.problem
                 USING ERRCODE = 'LA003', CONSTRAINT = broken.rule, HINT = 'nothing was taken out; have the ledger verified';
@@ -443,9 +452,7 @@ BEGIN
         effect := effect || jsonb_build_object(
             'fund_balances_after', ledger.fund_closings(effect ->> 'period'),
             'month_after', (SELECT p.status FROM control.period p WHERE p.period = effect ->> 'period'));
-        IF to_regprocedure('ledger.append_to_chain(text, text)') IS NOT NULL THEN
-            EXECUTE 'SELECT ledger.append_to_chain($1, $2)' USING 'ROLLED_BACK', effect ->> 'batch_id';
-        END IF;
+        PERFORM ledger.append_to_chain('ROLLED_BACK', effect ->> 'batch_id');
         INSERT INTO audit.batch_operation (batch_id, period, operation, performed_by, state_before, state_after, outcome, details)
         VALUES (effect ->> 'batch_id', effect ->> 'period', 'ROLLBACK', performed_by, 'COMMITTED', 'ROLLED_BACK', 'SUCCESS',
                 effect || jsonb_build_object('reason', the_reason, 'chain_of', CASE WHEN cardinality(chain) > 0 THEN the_batch END));

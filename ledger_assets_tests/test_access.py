@@ -86,7 +86,7 @@ def test_functions_act_for_the_owner_and_mean_what_we_mean(ledger_url: str):
         ledger_url,
         "SELECT oid::regprocedure::text FROM pg_proc WHERE proowner = 'ledger_owner'::regrole "
         "AND (provolatile <> 'i' OR proname = 'posted_when_planned') "
-        "AND NOT (prosecdef AND proconfig = ARRAY['search_path=pg_catalog, pg_temp'])",
+        "AND NOT (prosecdef AND proconfig IS NOT DISTINCT FROM ARRAY['search_path=pg_catalog, pg_temp'])",
     )
     assert careless == []
 

@@ -23,10 +23,10 @@ from ledger_assets.storage.batches import (
     BuiltUpon,
     NotConfirmed,
     PreflightFailed,
-    drop_staged,
-    set_state,
+    end_dry_run,
     take_snapshot,
 )
+from ledger_assets.storage.corrections import abort_batch
 from ledger_assets.storage.database import connect, create_database, with_database
 from ledger_assets.storage.export import export
 from ledger_assets.storage.source_loads import acknowledge_rejections, withdraw
@@ -111,8 +111,7 @@ def test_a_month_goes_from_open_to_locked_and_every_step_is_written_down(books: 
     batch = staged(books, JANUARY, kind="DRYRUN")
     assert status_of(books, JANUARY) == "OPEN"
     with connect(books) as connection:
-        drop_staged(connection, batch)
-        set_state(connection, batch, "ABORTED", performed_by=ACTOR)
+        end_dry_run(connection, batch, performed_by=ACTOR)
     staged(books, JANUARY)
     assert status_of(books, JANUARY) == "CLOSING"
     assert close_directly(books, JANUARY) == POSTED
@@ -137,9 +136,8 @@ def test_a_month_whose_batch_failed_or_was_given_up_is_still_being_closed(books:
     assert close_directly(books, JANUARY).outcome == Outcome.GATE_FAILED
     assert status_of(books, JANUARY) == "CLOSING"
     batch = batch_of(books, JANUARY)
-    with connect(books) as connection:
-        set_state(connection, batch, "ABORTED", performed_by=ACTOR)
-        drop_staged(connection, batch)
+    with connect(batch_admin(books)) as connection:
+        abort_batch(connection, batch.batch_id, reason="given up", performed_by=ACTOR)
     assert status_of(books, JANUARY) == "CLOSING"
 
 

@@ -50,7 +50,9 @@ def reversed_(
 def staged_reversal(url: str, batch_id: str = MONTHEND, into: str = MARCH) -> Batch:
     """Staged and not looked at."""
     opening = {"batch_id": batch_id, "period": into, "reason": "wrong", "confirmation": batch_id}
-    batch = _opened(url, "control/open_reversal", opening | {"first_period": JANUARY, "performed_by": ACTOR})
+    batch = _opened(
+        batch_admin(url), "control/open_reversal", opening | {"first_period": JANUARY, "performed_by": ACTOR}
+    )
     stage_shards(url, batch, lambda connection: _counter_entries(connection, batch), performed_by=ACTOR)
     return batch
 

@@ -212,7 +212,9 @@ def test_the_gates_explain_and_the_posting_enforces_the_same_of_a_year_end(
     books: str, change: str, gates: set[str]
 ) -> None:
     opening = {"year": "2024", "reason": "year end", "confirmation": "2024"}
-    batch = _opened(books, "control/open_year_end", opening | {"first_period": DECEMBER, "performed_by": ACTOR})
+    batch = _opened(
+        batch_admin(books), "control/open_year_end", opening | {"first_period": DECEMBER, "performed_by": ACTOR}
+    )
     stage_shards(books, batch, lambda connection: _year_end_entries(connection, batch), performed_by=ACTOR)
     execute(books, change)
     measure(books, batch.batch_id)

@@ -19,7 +19,7 @@ from ledger_assets.accounting.masking import masked_text
 from ledger_assets.accounting.source_mapping import SourceMapping
 from ledger_assets.storage.audit import attempting, last_link, record, verify_trail
 from ledger_assets.storage.audit_export import COLUMNS, export_trail
-from ledger_assets.storage.batches import BatchStateError, PreflightFailed, post_batch, set_state
+from ledger_assets.storage.batches import BatchStateError, PreflightFailed, pass_gates, post_batch
 from ledger_assets.storage.database import connect, with_database
 from ledger_assets.storage.export import export
 from ledger_assets.storage.migrations import migrate
@@ -339,7 +339,7 @@ def test_what_our_functions_refuse_is_recorded(closed_url: str, tmp_path: Path) 
     with connect(closed_url) as connection:
         batch = scenario.batch_of(closed_url, FIRST_PERIOD)
         with pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState):
-            set_state(connection, batch, "PROCESSING", performed_by="eve")
+            pass_gates(connection, batch, performed_by="eve")
         with pytest.raises(BatchStateError):
             post_batch(connection, "no-such-batch", first_period=FIRST_PERIOD, performed_by="eve")
         with pytest.raises(LedgerError):

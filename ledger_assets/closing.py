@@ -14,7 +14,7 @@ from ledger_assets.close_result import CloseResult, Outcome
 from ledger_assets.definitions import defs
 from ledger_assets.settings import Settings
 from ledger_assets.storage.batches import latest_batch
-from ledger_assets.storage.database import connect, ledger_url
+from ledger_assets.storage.database import in_transaction, ledger_url
 
 
 def dagster_instance(settings: Settings) -> DagsterInstance:
@@ -37,8 +37,7 @@ def close(settings: Settings, period: str, *, log_level: str = "CRITICAL") -> Cl
         except DagsterUnknownPartitionError:
             problem = f"{period} is no month of these books: they run from {settings.first_period} to the current month"
             return CloseResult.of(period, Outcome.PREFLIGHT_FAILED, started, problems=[problem])
-    with connect(ledger_url(settings)) as connection:
-        batch = latest_batch(connection, period)
+    batch = in_transaction(ledger_url(settings), lambda connection: latest_batch(connection, period))
     return CloseResult.of(
         period,
         _outcome(run),

@@ -20,8 +20,7 @@ def close_report(context: AssetExecutionContext, ledger: LedgerResource) -> Mate
     It holds counts and totals only. What is not in order stands at its top; a month with open points gets its page
     too, because stopping a close is the business of the checks.
     """
-    with ledger.connect() as connection:
-        report = read(connection, context.partition_key)
+    report = ledger.in_transaction(lambda connection: read(connection, context.partition_key))
     path = write(ledger.settings.home, report)
     return MaterializeResult(
         metadata={

@@ -5,9 +5,10 @@ called `ledger` and `dagster`; on a user's own server the ledger lives in the da
 Dagster in `<that name>_dagster`.
 """
 
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from typing import Final, LiteralString
+from typing import Final, LiteralString, TypeVar
 from urllib.parse import quote, urlsplit
 
 import psycopg
@@ -21,6 +22,9 @@ from ledger_assets.storage.server import EmbeddedServer
 OLDEST_SERVER: Final = 15
 _STATEMENTS = Path(__file__).resolve().parents[2] / "sql"
 _CREATION_LOCK = 0x1ED6E5  # an advisory lock: any number that is always the same
+_SERVER_GOES_AWAY = ("57P01", "57P02", "57P03")  # shut down, crashed under us, starting or stopping
+
+T = TypeVar("T")
 
 
 class DatabaseError(RuntimeError):
@@ -122,10 +126,44 @@ def connect(url: str, *, autocommit: bool = False, application_name: str = "ledg
 
     What the server refuses for good (the password, the database) is raised at once, as psycopg raises it.
     """
+    return _connect(url, autocommit=autocommit, application_name=application_name)
+
+
+def _connect(url: str, *, autocommit: bool = False, application_name: str = "ledger-assets") -> psycopg.Connection:
     connection = psycopg.connect(url, autocommit=autocommit, application_name=application_name, connect_timeout=10)
     # Whatever the server's default is: control.require_read_committed says why.
     connection.isolation_level = psycopg.IsolationLevel.READ_COMMITTED
     return connection
+
+
+def was_cut_off(fault: BaseException) -> bool:
+    """Whether the fault says that the connection is gone, and nothing about what was asked of it.
+
+    A lost connection is told by its SQLSTATE where the server still had a word (class 08, 57P01 to 57P03), and by the
+    lack of one where it had not. A timeout, a full disk and a deadlock have one of their own: they are answers.
+    """
+    if not isinstance(fault, psycopg.OperationalError):
+        return False
+    if fault.sqlstate is None:
+        return _may_pass(fault)
+    return fault.sqlstate.startswith("08") or fault.sqlstate in _SERVER_GOES_AWAY
+
+
+@retry(
+    retry=retry_if_exception(was_cut_off),
+    stop=stop_after_attempt(5),
+    wait=wait_exponential_jitter(multiplier=0.25, exp_base=4, max=16, jitter=0.2),
+    reraise=True,
+)
+def in_transaction(url: str, work: Callable[[psycopg.Connection], T]) -> T:
+    """Do the work on a connection of its own, commit, and do it as a whole again when the connection is lost.
+
+    Five tries, after pauses of 0.25, 1, 4 and 16 seconds: a server that is back within twenty is waited for. Any other
+    fault is raised at once. Nobody but the server knows whether a commit whose answer got lost has happened, so the
+    work has to be such that doing it again, after it was done, changes nothing and says the same.
+    """
+    with _connect(url) as connection:
+        return work(connection)
 
 
 @cache

@@ -8,7 +8,7 @@ A worker's leaves, its exceptions, its record and its checkpoint are one transac
 or none.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import dataclass
@@ -24,8 +24,9 @@ from psycopg import sql
 
 from ledger_assets.accounting.posting import CompiledRules, Expansion, expand
 from ledger_assets.storage.batches import Batch, fail
+from ledger_assets.storage.batches import batch as read_batch
 from ledger_assets.storage.binary_copy import copy_frame
-from ledger_assets.storage.database import connect, statement
+from ledger_assets.storage.database import connect, in_transaction, statement
 from ledger_assets.storage.slices import read_slice
 
 WRITERS = 2
@@ -55,11 +56,7 @@ def stage(
     """
     try:
         staged = _write_workers(url, batch, rules, progress)
-        with connect(url) as connection:
-            connection.execute(
-                statement("staging/finish_batch"),
-                {"batch_id": batch.batch_id, "attempt": batch.attempt, "performed_by": performed_by},
-            )
+        in_transaction(url, lambda connection: _finish(connection, batch, performed_by))
     except BaseException as fault:
         # Without a database there is nobody to tell; the next staging of the month replaces this attempt all the same.
         with suppress(psycopg.Error), connect(url) as connection:
@@ -81,12 +78,12 @@ def _write_workers(url: str, batch: Batch, rules: CompiledRules, progress: Progr
         finally:
             in_memory.release()
 
-    with connect(url, autocommit=True) as connection, ThreadPoolExecutor(WRITERS) as pool:
-        for worker_number, slices in _planned(connection, batch):
+    with ThreadPoolExecutor(WRITERS) as pool:
+        for worker_number, slices in in_transaction(url, lambda connection: _planned(connection, batch)):
             in_memory.acquire()
             _raise_first_fault(futures)
-            started_at = _start(connection, batch, worker_number)
-            transactions = pl.concat([read_slice(connection, batch.period, *piece) for piece in slices])
+            started_at = _start(url, batch, worker_number)
+            transactions = _read(url, batch, slices)
             expansion = expand(transactions, rules, first_je_number=next_number, period=batch.period)
             futures.append(pool.submit(write, worker_number, expansion, transactions.height, next_number, started_at))
             next_number += expansion.headers.height
@@ -95,16 +92,33 @@ def _write_workers(url: str, batch: Batch, rules: CompiledRules, progress: Progr
     return _sum(future.result() for future in futures)
 
 
-def _planned(connection: psycopg.Connection, batch: Batch) -> Iterator[tuple[int, list[Slice]]]:
+def _finish(connection: psycopg.Connection, batch: Batch, performed_by: str) -> None:
+    """Move the batch to VALIDATING, unless that was done and only its confirmation got lost."""
+    now = read_batch(connection, batch.batch_id)
+    if (now.attempt, now.state) != (batch.attempt, "VALIDATING"):
+        connection.execute(
+            statement("staging/finish_batch"),
+            {"batch_id": batch.batch_id, "attempt": batch.attempt, "performed_by": performed_by},
+        )
+
+
+def _planned(connection: psycopg.Connection, batch: Batch) -> list[tuple[int, list[Slice]]]:
     rows = connection.execute(statement("control/worker_slices"), {"batch_id": batch.batch_id}).fetchall()
-    for worker_number, pieces in groupby(rows, key=itemgetter(0)):
-        yield worker_number, [(load_id, first, last) for _, load_id, first, last in pieces]
+    return [
+        (worker_number, [(load_id, first, last) for _, load_id, first, last in pieces])
+        for worker_number, pieces in groupby(rows, key=itemgetter(0))
+    ]
 
 
-def _start(connection: psycopg.Connection, batch: Batch, worker_number: int) -> datetime:
-    row = connection.execute(
-        statement("control/start_worker"), {"batch_id": batch.batch_id, "worker_number": worker_number}
-    ).fetchone()
+def _read(url: str, batch: Batch, slices: Iterable[Slice]) -> pl.DataFrame:
+    return pl.concat(
+        in_transaction(url, lambda connection: [read_slice(connection, batch.period, *piece) for piece in slices])
+    )
+
+
+def _start(url: str, batch: Batch, worker_number: int) -> datetime:
+    this = {"batch_id": batch.batch_id, "worker_number": worker_number}
+    row = in_transaction(url, lambda connection: connection.execute(statement("control/start_worker"), this).fetchone())
     if row is None:
         raise RuntimeError(f"worker {worker_number} of {batch.batch_id} is gone: another run replaced the batch")
     started_at: datetime = row[0]
@@ -140,15 +154,20 @@ def _write_worker(
 ) -> Staged:
     """One worker, one transaction. A failure is noted on the worker's record before it is raised."""
     worker = {"batch_id": batch.batch_id, "attempt": batch.attempt, "worker_number": worker_number}
+
+    def write(connection: psycopg.Connection) -> None:
+        cursor = connection.cursor()
+        if cursor.execute(statement("control/is_written"), worker).fetchone() == (True,):
+            return  # by a try whose confirmation got lost
+        written = _fill_leaves(cursor, worker, expansion, first_number)
+        if not expansion.exceptions.is_empty():
+            copy_frame(cursor, sql.Identifier("control", "exception_queue"), _queued(batch, expansion.exceptions))
+        cursor.execute(
+            statement("staging/finish_worker"), worker | written | {"records": transactions, "started_at": started_at}
+        )
+
     try:
-        with connect(url) as connection, connection.cursor() as cursor:
-            written = _fill_leaves(cursor, worker, expansion, first_number)
-            if not expansion.exceptions.is_empty():
-                copy_frame(cursor, sql.Identifier("control", "exception_queue"), _queued(batch, expansion.exceptions))
-            cursor.execute(
-                statement("staging/finish_worker"),
-                worker | written | {"records": transactions, "started_at": started_at},
-            )
+        in_transaction(url, write)
     except Exception as fault:
         with suppress(psycopg.Error), connect(url) as connection:
             connection.execute(statement("control/fail_worker"), worker | {"error": f"{type(fault).__name__}: {fault}"})

@@ -18,7 +18,7 @@ from ledger_assets.accounting.verdicts import Verdict
 from ledger_assets.storage import control_totals
 from ledger_assets.storage.batches import Batch, BatchStateError, fail, set_state
 from ledger_assets.storage.batches import batch as read_batch
-from ledger_assets.storage.database import connect, statement
+from ledger_assets.storage.database import in_transaction, statement
 
 OFFENDING_ROWS_SHOWN = 20
 
@@ -37,22 +37,25 @@ def validate(url: str, batch: Batch, *, performed_by: str) -> list[GateResult]:
     Repeatable: a batch that failed and was put right passes the next time; leaves that nobody touched are not read
     again. Raises BatchStateError for a batch that was not staged to its end, or that another run has replaced.
     """
-    with connect(url) as connection:
-        if read_batch(connection, batch.batch_id).entry_count is None:
-            raise BatchStateError(batch.batch_id, "it was not staged to its end", "stage the period again")
+    if in_transaction(url, lambda connection: read_batch(connection, batch.batch_id)).entry_count is None:
+        raise BatchStateError(batch.batch_id, "it was not staged to its end", "stage the period again")
     control_totals.measure(url, batch.batch_id)
-    with connect(url) as connection:
-        verdicts = evaluate(control_totals.read(connection, batch.batch_id))
-        results = [GateResult(verdict, _offending(connection, batch, verdict)) for verdict in verdicts]
-        for result in results:
-            _record(connection, batch, result)
-        connection.commit()
-        failed = [result.verdict for result in results if not result.verdict.passed]
-        if failed:
-            reason = "; ".join(f"{verdict.gate}: {verdict.detail}" for verdict in failed)
-            fail(connection, batch, performed_by=performed_by, reason=reason)
-        else:
-            set_state(connection, batch, "VALIDATED", performed_by=performed_by)
+    results = in_transaction(url, lambda connection: _judged(connection, batch))
+    failed = [result.verdict for result in results if not result.verdict.passed]
+    if failed:
+        reason = "; ".join(f"{verdict.gate}: {verdict.detail}" for verdict in failed)
+        in_transaction(url, lambda connection: fail(connection, batch, performed_by=performed_by, reason=reason))
+    else:
+        in_transaction(url, lambda connection: set_state(connection, batch, "VALIDATED", performed_by=performed_by))
+    return results
+
+
+def _judged(connection: psycopg.Connection, batch: Batch) -> list[GateResult]:
+    """Evaluate and record."""
+    verdicts = evaluate(control_totals.read(connection, batch.batch_id))
+    results = [GateResult(verdict, _offending(connection, batch, verdict)) for verdict in verdicts]
+    for result in results:
+        _record(connection, batch, result)
     return results
 
 

@@ -6,18 +6,23 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 WORKERS ?= 2
 PORT ?= 3000
+SEED ?= 1
+FAULTS ?= 0
+MINUTES ?= 0
+ONLY ?=
 
 # The first interpreter that is new enough; a name that exists may still lead nowhere, so each is asked.
 PYTHON ?= $(shell for name in python3 python3.13 python3.12 python3.11; do \
 	$$name -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$name && break; done)
 
-.PHONY: help install demo ui test lint types down clean
+.PHONY: help install demo ui test torture lint types down clean
 
 help:
 	@echo "make install   the environment, in $(VENV), with the pinned dependencies and the command ledger-assets"
 	@echo "make demo      set up, generate months of which one is faulty, close them through Dagster"
 	@echo "make ui        open Dagster's UI on what the demo made (PORT=3001 for another port)"
 	@echo "make test      all tests, each against a real PostgreSQL"
+	@echo "make torture   every fault that we know of, at every place (FAULTS=20: 20 of each kind; also SEED= MINUTES= ONLY=)"
 	@echo "make lint types   ruff and mypy"
 	@echo "make down      stop the embedded server; its data stays"
 	@echo "make clean     remove the environment and the caches; the ledger in .ledger stays"
@@ -40,6 +45,10 @@ ui: install
 
 test: install
 	@$(BIN)/pytest -n $(WORKERS)
+
+# MINUTES= is for each of the four servers that it needs, one after the other.
+torture: install
+	@$(BIN)/python -m ledger_assets_tests.torture --seed $(SEED) --faults $(FAULTS) --minutes $(MINUTES) $(if $(ONLY),--only '$(ONLY)')
 
 lint: install
 	@$(BIN)/ruff check

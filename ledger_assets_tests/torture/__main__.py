@@ -1,6 +1,8 @@
-"""The long campaign: `make torture`, with SEED=, FAULTS= (of each kind; 0 = all) and ONLY= (one fault, as printed)."""
+"""The long campaign: `make torture` with SEED=, FAULTS= (of each kind; 0 = all), MINUTES=, ONLY= (a fault, as printed)."""
 
 import argparse
+import math
+import random
 import sys
 import tempfile
 import time
@@ -50,7 +52,7 @@ class Record:
             if kind in self.skipped:
                 result = f"skipped: {self.skipped[kind]}"
             elif failed:
-                result = f"first failure: {failed[0][0]}"
+                result = f"{len(failed)} failed"
             else:
                 result = "all recovered" if tried else ""
             table.add_row(kind, str(tried), str(tried - len(failed)), result)
@@ -66,6 +68,7 @@ def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="make torture", description=__doc__)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--faults", type=int, default=0, help="of each kind; 0 = all that there are")
+    parser.add_argument("--minutes", type=float, default=0, help="then no more are begun on a server; 0 = no limit")
     parser.add_argument("--kind", action="append", choices=[*KINDS, TOGETHER])
     parser.add_argument("--only", type=Fault.parse, help="one fault, as it was printed")
     options = parser.parse_args(arguments)
@@ -83,6 +86,8 @@ def main(arguments: Sequence[str]) -> int:
                 except NotHereError as reason:
                     record.skipped |= dict.fromkeys(here, str(reason))
     console.print(record.table())
+    for failed in filter(None, record.failed.values()):
+        console.print(f"make torture ONLY='{failed[0][0]}'", highlight=False, soft_wrap=True)
     console.print(f"seed {options.seed}, {time.monotonic() - started:.0f} s")
     return int(any(record.failed.values()))
 
@@ -97,9 +102,17 @@ def _try_all(kinds: Sequence[str], where: Ground, record: Record, options: argpa
     if not faults:
         for kind in kinds:
             faults += sampled(possible(where.books, kind), options.faults or None, options.seed)
+    dice = random.Random(options.seed)
+    dice.shuffle(faults)  # when the time is over, every kind has had its share
+    last_start = time.monotonic() + 60 * (options.minutes or math.inf)
+
+    def try_in_time(fault: Fault) -> None:
+        if time.monotonic() < last_start:
+            record.try_one(fault, where)
+
     task = record.progress.add_task(f"{len(faults)} faults: {', '.join(kinds)}", total=len(faults))
     with ThreadPoolExecutor(LANES if _ground_of(kinds[0]) == "shared" else 1) as lanes:
-        for _ in lanes.map(lambda fault: record.try_one(fault, where), faults):
+        for _ in lanes.map(try_in_time, faults):
             record.progress.advance(task)
 
 

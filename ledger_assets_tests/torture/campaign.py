@@ -150,11 +150,11 @@ def _alone(fault: Fault, url: str, ground: Ground) -> None:
 def _together(fault: Fault, url: str, books: Books) -> None:
     _, actions = given_and_actions(fault.operation)
     seed = fault.point.occurrence
-    children = [
+    clients = [
         children.start(client.run_hesitating, action, url, books.folder, 1000 * seed + number)
         for number, action in enumerate(actions)
     ]
-    for child, reports in children:
+    for child, reports in clients:
         children.end(child, reports)
     for action in actions:
         action(url, books.folder)

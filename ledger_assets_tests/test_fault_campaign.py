@@ -7,10 +7,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+import psycopg
 import pytest
 
+from ledger_assets.storage.database import connect
+from ledger_assets_tests.torture import servers
 from ledger_assets_tests.torture.books import Books
 from ledger_assets_tests.torture.campaign import KINDS, TOGETHER, Fault, Ground, attempt, ground, possible, sampled
+from ledger_assets_tests.torture.client import DAY
 from ledger_assets_tests.torture.servers import NotHereError
 
 pytestmark = pytest.mark.slow
@@ -73,11 +77,36 @@ def test_a_sample_of(shared: Ground, kind: str):
     try_all(sampled(possible(shared.books, kind), SHARED[kind], SEED), shared)
 
 
+def demand_full_disk(where: Ground) -> None:
+    servers.fill(where.home)
+    with connect(where.books.server) as connection, pytest.raises(psycopg.errors.DiskFull):
+        connection.execute("CREATE TABLE filler AS SELECT repeat('x', 1000) FROM generate_series(1, 400000)")
+    servers.wait_until_up(where.home)
+
+
+def demand_another_time(where: Ground) -> None:
+    def year() -> int:
+        with connect(where.books.server) as connection:
+            (year,) = connection.execute("SELECT extract(year FROM clock_timestamp())::integer").fetchone() or (0,)
+        return int(year)
+
+    before = year()
+    servers.set_clock(where.home, 3 * 366 * DAY)
+    assert year() == before + 3
+    servers.set_clock(where.home, 0)
+
+
+DEMANDS: Final = {"small disk": demand_full_disk, "clock": demand_another_time}
+"""That the fault is one."""
+
+
 @pytest.mark.parametrize("name", ELSEWHERE)
 def test_a_sample_on_a_server_that_may_be_harmed(name: str, tmp_path: Path):
     assert {KINDS[kind].ground for kind in ELSEWHERE[name]} == {name}
     try:
         with ground(name, tmp_path) as where:
+            if name in DEMANDS:
+                DEMANDS[name](where)
             for kind, how_many in ELSEWHERE[name].items():
                 try_all(sampled(possible(where.books, kind), how_many, SEED), where)
     except NotHereError as reason:

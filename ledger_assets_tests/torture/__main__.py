@@ -1,4 +1,4 @@
-"""The long campaign: `make torture` with SEED=, FAULTS= (of each kind; 0 = all), MINUTES=, ONLY= (a fault, as printed)."""
+"""The long campaign, `make torture`: SEED=, FAULTS= (of each kind; 0 = all), MINUTES=, ONLY= (a fault, as printed)."""
 
 import argparse
 import math

@@ -121,15 +121,15 @@ def in_another_time() -> Iterator[Path]:
     compiler = shutil.which("cc")
     if compiler is None or os.uname().sysname != "Linux":
         raise NotHereError("the clock of a server can be set only on Linux, with a C compiler")
-    with _home(Path(make_home())) as home:
-        source = home / "clock.c"
-        source.write_text(CLOCK)
-        result = subprocess.run(
-            [compiler, "-O2", "-shared", "-fPIC", "-o", home / "clock.so", source, "-ldl"], check=False
-        )
-        if result.returncode != 0:
-            raise NotHereError("the shim of the clock does not compile here")
-        set_clock(home, 0)
+    place = Path(make_home())
+    source, shim = place / "clock.c", place / "clock.so"
+    source.write_text(CLOCK)
+    result = subprocess.run([compiler, "-O2", "-shared", "-fPIC", "-o", shim, source, "-ldl"], check=False)
+    if result.returncode != 0:
+        shutil.rmtree(place)
+        raise NotHereError("the shim of the clock does not compile here")
+    set_clock(place, 0)
+    with _home(place) as home:
         yield home
 
 

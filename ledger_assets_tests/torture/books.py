@@ -165,5 +165,10 @@ def _breaks_in_the_trail(rows: Any) -> list[str]:
 
 def differences(found: Account, expected: Account) -> str:
     """Where two accounts differ; empty when they do not."""
-    names = [name for name in expected if found[name] != expected[name]]
-    return "; ".join(f"{name}: {str(found[name])[:300]} instead of {str(expected[name])[:300]}" for name in names)
+    parts = []
+    for name in expected:
+        if found[name] != expected[name]:
+            more = [row for row in found[name] if row not in expected[name]]
+            less = [row for row in expected[name] if row not in found[name]]
+            parts.append(f"{name}: {str(more)[:300]} instead of {str(less)[:300]}")
+    return "; ".join(parts)

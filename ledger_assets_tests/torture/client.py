@@ -184,8 +184,10 @@ def lose_answer(_home: Path, _connection: psycopg.Connection[Any]) -> None:
 
 def time_out(_home: Path, connection: psycopg.Connection[Any]) -> None:
     """The statement takes longer than the server allows: refused by PostgreSQL itself, in its transaction."""
-    psycopg.Connection.wait(connection, connection._exec_command(b"SET LOCAL statement_timeout = 1"))
-    psycopg.Connection.wait(connection, connection._exec_command(b"SELECT pg_sleep(10)"))
+    if connection.info.transaction_status == psycopg.pq.TransactionStatus.IDLE:
+        psycopg.Connection.wait(connection, connection._exec_command(b"BEGIN"))
+    for command in (b"SET LOCAL statement_timeout = 1", b"SELECT pg_sleep(10)"):
+        psycopg.Connection.wait(connection, connection._exec_command(command))
 
 
 def interrupt(_home: Path, _connection: psycopg.Connection[Any]) -> None:

@@ -12,9 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final, NamedTuple, Self
 
-from psycopg import sql
-
-from ledger_assets.storage.database import connect, database_name
+from ledger_assets.storage.database import database_name
 from ledger_assets_tests import disturbances
 from ledger_assets_tests.torture import children, client, servers
 from ledger_assets_tests.torture.books import Account, Books, account_of, differences, given_and_actions
@@ -115,7 +113,7 @@ def sampled(faults: Sequence[Fault], how_many: int | None, seed: int) -> list[Fa
 def attempt(fault: Fault, ground: Ground) -> None:
     """Try one fault. Raises AssertionError, which says what is not as it has to be."""
     books = ground.books
-    with books.copy(given_and_actions(fault.operation)[0]) as url, _with_its_dagster(url):
+    with books.copy(given_and_actions(fault.operation)[0]) as url, _without_what_dagster_made(books.server, url):
         if fault.kind == TOGETHER:
             _together(fault, url, books)
         else:
@@ -181,15 +179,12 @@ def _demand_all_or_nothing(found: Account, before: Account, expected: Account) -
 
 
 @contextlib.contextmanager
-def _with_its_dagster(url: str) -> Iterator[None]:
+def _without_what_dagster_made(server: str, url: str) -> Iterator[None]:
     """Drop the database that Dagster made beside the books, if it did."""
     try:
         yield
     finally:
-        name = sql.Identifier(f"{database_name(url)}_dagster")
-        with connect(url, autocommit=True) as connection:
-            connection.execute("SET client_min_messages = error")
-            connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(name))
+        disturbances._drop_database(server, f"{database_name(url)}_dagster")
 
 
 # ------------------------------------------------------------------------------------------------ grounds

@@ -46,7 +46,9 @@ KINDS: Final[Mapping[str, Kind]] = {
     "answer lost": Kind(client.lose_answer, ("unheard",), survived=True),
     "statement timed out": Kind(client.time_out, ("before",)),
     "server crashed": Kind(client.crash, ("before", "sent", "after"), "crashing"),
-    "server restarted": Kind(client.crash_and_restart, ("before", "sent", "after"), "crashing", survived=True),
+    "server restarted": Kind(
+        client.crash_and_restart, ("before", "sent", "after"), "crashing", survived=True, patient=True
+    ),
     "server back after 2 s": Kind(
         client.crash_and_restart_late, ("before", "sent"), "crashing", survived=True, patient=True
     ),

@@ -29,7 +29,7 @@ NAMES_OF_EXCHANGES: Final = {"_enter_gen": "BEGIN", "_exit_gen": "end of a block
 # Exchanges that change nothing, or nothing more than the COPY that they belong to.
 READS: Final = re.compile(
     "acct/(acc|rule_|templates|matches|lines|overrides|products|version)|COPY$|_read_gen|copy_to|BEGIN"
-    "|source/(find|has|read|table|book|lo|meas|unpr|tot|op|first|period|leaf|obst)|snapshot/(bal|last|trial)"
+    "|source/(find|has|read|table|book|lo|meas|unpr|tot|open_rej|first|period|leaf|obst)|snapshot/(bal|last|trial)"
     "|control/(batch|latest|is_written|worker_slices|workers|.*_totals|open_exceptions|exceptions|gates|months)"
     "|ledger/(fund|posted|totals)|reporting/|staging/(sample|offending)|SET LOCAL|SELECT|_set_|_prepare|_maintain"
 )

@@ -7,12 +7,16 @@ INSTALLED := $(VENV)/.installed
 WORKERS ?= 2
 PORT ?= 3000
 FUZZ_TIMES ?= 20
+SEED ?= 1
+FAULTS ?= 0
+MINUTES ?= 0
+ONLY ?=
 
 # The first interpreter that is new enough; a name that exists may still lead nowhere, so each is asked.
 PYTHON ?= $(shell for name in python3 python3.13 python3.12 python3.11; do \
 	$$name -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$name && break; done)
 
-.PHONY: help install demo ui test fuzz lint types down clean
+.PHONY: help install demo ui test fuzz torture lint types down clean
 
 help:
 	@echo "make install   the environment, in $(VENV), with the pinned dependencies and the command ledger-assets"
@@ -20,6 +24,7 @@ help:
 	@echo "make ui        open Dagster's UI on what the demo made (PORT=3001 for another port)"
 	@echo "make test      all tests, each against a real PostgreSQL"
 	@echo "make fuzz      the tests of bad input with twenty times their examples (FUZZ_TIMES=100 for more)"
+	@echo "make torture   every fault that we know of, at every place (FAULTS=20: 20 of each kind; also SEED= MINUTES= ONLY=)"
 	@echo "make lint types   ruff and mypy"
 	@echo "make down      stop the embedded server; its data stays"
 	@echo "make clean     remove the environment and the caches; the ledger in .ledger stays"
@@ -45,6 +50,10 @@ test: install
 
 fuzz: install
 	@FUZZ_TIMES=$(FUZZ_TIMES) $(BIN)/pytest -n $(WORKERS) ledger_assets_tests/fuzzing
+
+# MINUTES= is for each of the four servers that it needs, one after the other.
+torture: install
+	@$(BIN)/python -m ledger_assets_tests.torture --seed $(SEED) --faults $(FAULTS) --minutes $(MINUTES) $(if $(ONLY),--only '$(ONLY)')
 
 lint: install
 	@$(BIN)/ruff check

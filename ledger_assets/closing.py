@@ -6,6 +6,7 @@ Belongs here: running the job and reading what became of it. Not here: what a cl
 import time
 from typing import Any
 
+import psycopg
 from dagster import DagsterInstance, ExecuteInProcessResult
 from dagster._core.errors import DagsterUnknownPartitionError
 
@@ -14,8 +15,8 @@ from ledger_assets.assets.preflight import PREFLIGHT
 from ledger_assets.close_result import CloseResult, Outcome
 from ledger_assets.definitions import defs
 from ledger_assets.settings import Settings
-from ledger_assets.storage.batches import latest_batch
-from ledger_assets.storage.database import connect, ledger_url
+from ledger_assets.storage.batches import Batch, latest_batch
+from ledger_assets.storage.database import in_transaction, ledger_url
 from ledger_assets.storage.periods import closes, differences
 from ledger_assets.storage.reading import rows
 
@@ -29,8 +30,8 @@ def close(settings: Settings, period: str, *, log_level: str = "CRITICAL") -> Cl
     """Run the month_close job for a period. Never raises for bad data or a refused period: the result says so."""
     started = time.perf_counter()
     job = defs.resolve_job_def("month_close")
-    with connect(ledger_url(settings)) as connection:
-        closes_before = closes(connection, period)
+    url = ledger_url(settings)
+    closes_before = in_transaction(url, lambda connection: closes(connection, period))
     with dagster_instance(settings) as instance:
         try:
             run = job.execute_in_process(
@@ -42,11 +43,7 @@ def close(settings: Settings, period: str, *, log_level: str = "CRITICAL") -> Cl
         except DagsterUnknownPartitionError:
             problem = f"{period} is no month of these books: they run from {settings.first_period} to the current month"
             return CloseResult.of(period, Outcome.PREFLIGHT_FAILED, started, problems=[problem])
-    with connect(ledger_url(settings)) as connection:
-        batch = latest_batch(connection, period)
-        is_new = [c["close_number"] for c in closes(connection, period)] != [c["close_number"] for c in closes_before]
-        changes = differences(connection, period) if is_new else []
-        late = rows(connection, "period/late", period=period)
+    batch, changes, late = in_transaction(url, lambda connection: _what_became_of_it(connection, period, closes_before))
     return CloseResult.of(
         period,
         _outcome(run),
@@ -61,6 +58,15 @@ def close(settings: Settings, period: str, *, log_level: str = "CRITICAL") -> Cl
         late=[row for row in late if batch and row["batch_id"] == batch.batch_id and _posted(run)],
         changes=changes,
     )
+
+
+def _what_became_of_it(
+    connection: psycopg.Connection, period: str, closes_before: list[dict[str, Any]]
+) -> tuple[Batch | None, list[dict[str, Any]], list[dict[str, Any]]]:
+    """The month's latest batch, what a new close changed, and the late transactions of the month."""
+    is_new = [c["close_number"] for c in closes(connection, period)] != [c["close_number"] for c in closes_before]
+    changes = differences(connection, period) if is_new else []
+    return latest_batch(connection, period), changes, rows(connection, "period/late", period=period)
 
 
 def _outcome(run: ExecuteInProcessResult) -> Outcome:

@@ -4,13 +4,14 @@ Belongs here: configuration that runs share. Not here: what a step does with it.
 """
 
 import getpass
+from collections.abc import Callable
 from functools import cached_property
 
 import psycopg
 from dagster import ConfigurableResource
 
 from ledger_assets.settings import Settings
-from ledger_assets.storage.database import connect, ledger_url
+from ledger_assets.storage.database import T, connect, in_transaction, ledger_url
 
 
 class LedgerResource(ConfigurableResource):  # type: ignore[type-arg]
@@ -50,3 +51,7 @@ class LedgerResource(ConfigurableResource):  # type: ignore[type-arg]
     def connect(self) -> psycopg.Connection:
         """A connection to the ledger; to be used as a context manager, which commits or rolls back, and closes."""
         return connect(self.database_url)
+
+    def in_transaction(self, work: Callable[[psycopg.Connection], T]) -> T:
+        """Do the work on a connection of its own, commit, and do it as a whole again when the connection is lost."""
+        return in_transaction(self.database_url, work)

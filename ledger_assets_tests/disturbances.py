@@ -16,7 +16,7 @@ from psycopg import sql
 
 from ledger_assets.close_result import Outcome
 from ledger_assets.storage.batches import Batch, take_snapshot
-from ledger_assets.storage.database import connect, with_database
+from ledger_assets.storage.database import connect, in_transaction, with_database
 from ledger_assets.storage.staging import stage
 from ledger_assets_tests import scenario
 from ledger_assets_tests.conftest import _clone_database, _drop_database
@@ -66,9 +66,8 @@ def opened(url: str) -> Batch:
 
 def stage_opened(url: str, batch: Batch) -> None:
     """Write all workers of a planned batch."""
-    with connect(url) as connection:
-        rules = scenario.rules.usable(connection, batch.rule_set).compiled()
-    stage(url, batch, rules, performed_by=ACTOR)
+    rules = in_transaction(url, lambda connection: scenario.rules.usable(connection, batch.rule_set))
+    stage(url, batch, rules.compiled(), performed_by=ACTOR)
 
 
 def ready_to_post(url: str, period: str = FIRST_PERIOD) -> Batch:

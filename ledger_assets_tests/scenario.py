@@ -30,7 +30,7 @@ from ledger_assets.resources import LedgerResource
 from ledger_assets.storage import rules
 from ledger_assets.storage.balances import read_balances
 from ledger_assets.storage.batches import Batch, PreflightFailed, latest_batch, open_batch, post_batch, take_snapshot
-from ledger_assets.storage.database import connect
+from ledger_assets.storage.database import connect, in_transaction
 from ledger_assets.storage.deliveries import read_deliveries
 from ledger_assets.storage.source_loads import LoadResult, ingest
 from ledger_assets.storage.staging import stage
@@ -74,10 +74,12 @@ def load(
     ledger_url: str, path: Path, period: str, *, mapping: SourceMapping | None = None, currency: str | None = "IDR"
 ) -> LoadResult:
     """Load a file."""
-    with connect(ledger_url) as connection:
-        return ingest(
+    return in_transaction(
+        ledger_url,
+        lambda connection: ingest(
             connection, path, period=period, mapping=mapping or SourceMapping(), currency=currency, loaded_by=ACTOR
-        )
+        ),
+    )
 
 
 def opened(
@@ -90,9 +92,10 @@ def opened(
     rows_per_worker: int = ROWS_PER_WORKER,
 ) -> tuple[Batch | None, rules.StoredRules]:
     """The batch that plans the month, and the rules that it will be journaled by. Raises PreflightFailed, RuleError."""
-    with connect(ledger_url) as connection:
-        stored = rules.usable(connection, rule_set)
-        batch = open_batch(
+    stored = in_transaction(ledger_url, lambda connection: rules.usable(connection, rule_set))
+    batch = in_transaction(
+        ledger_url,
+        lambda connection: open_batch(
             connection,
             period=period,
             kind=kind,
@@ -102,7 +105,8 @@ def opened(
             first_period=first_period,
             performed_by=ACTOR,
             run_id=None,
-        )
+        ),
+    )
     return batch, stored
 
 
@@ -116,8 +120,10 @@ def staged(ledger_url: str, period: str, **options: Any) -> Batch:
 
 def post(ledger_url: str, batch: Batch, *, first_period: str = FIRST_PERIOD) -> bool:
     """Post a batch, as a client does that knows nothing of gates."""
-    with connect(ledger_url) as connection:
-        return post_batch(connection, batch.batch_id, first_period=first_period, performed_by=ACTOR)
+    return in_transaction(
+        ledger_url,
+        lambda connection: post_batch(connection, batch.batch_id, first_period=first_period, performed_by=ACTOR),
+    )
 
 
 def failing_gates(ledger_url: str, batch: Batch) -> dict[str, Sequence[Mapping[str, str]]]:
@@ -181,9 +187,8 @@ def close_directly(ledger_url: str, period: str, *, first_period: str = FIRST_PE
     """Close the month by the same steps without Dagster, in a few tenths of a second. Wants the rules stored; `options`
     are those of `opened`.
     """
-    with connect(ledger_url) as connection:
-        deliveries = read_deliveries(connection, period)
-        verdicts = [loads_intact(deliveries.loads), rejected_rows_resolved(deliveries.open_rejections)]
+    deliveries = in_transaction(ledger_url, lambda connection: read_deliveries(connection, period))
+    verdicts = [loads_intact(deliveries.loads), rejected_rows_resolved(deliveries.open_rejections)]
     if refused := _refusing(verdicts):
         return Close(Outcome.GATE_FAILED, refused)
     try:
@@ -195,8 +200,10 @@ def close_directly(ledger_url: str, period: str, *, first_period: str = FIRST_PE
         if refused := frozenset(failing_gates(ledger_url, batch)):
             return Close(Outcome.GATE_FAILED, refused)
         post(ledger_url, batch, first_period=first_period)
-    with connect(ledger_url) as connection:
-        take_snapshot(connection, period, first_period=first_period, performed_by=ACTOR)
+    in_transaction(
+        ledger_url,
+        lambda connection: take_snapshot(connection, period, first_period=first_period, performed_by=ACTOR),
+    )
     if refused := failing_balance_controls(ledger_url, period):
         return Close(Outcome.GATE_FAILED, refused)
     return Close(Outcome.NOTHING_NEW if batch is None else Outcome.POSTED)
@@ -204,8 +211,7 @@ def close_directly(ledger_url: str, period: str, *, first_period: str = FIRST_PE
 
 def failing_balance_controls(ledger_url: str, period: str) -> frozenset[str]:
     """The controls that the month's balances do not pass."""
-    with connect(ledger_url) as connection:
-        balances = read_balances(connection, period)
+    balances = in_transaction(ledger_url, lambda connection: read_balances(connection, period))
     return _refusing([control(balances) for control in CONTROLS.values()])
 
 

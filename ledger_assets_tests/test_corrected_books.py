@@ -122,7 +122,8 @@ class Books:
 
     def reverse(self, batch_id: str, period: str) -> str:
         return reverse_batch(
-            self.url, batch_id, opened_by=batch_admin(self.url), into_period=period, reason="wrong", confirmation=batch_id, first_period=MONTHS[0],
+            self.url, batch_id, opened_by=batch_admin(self.url),
+            into_period=period, reason="wrong", confirmation=batch_id, first_period=MONTHS[0],
             performed_by=ACTOR,
         ).batch_id  # fmt: skip
 

@@ -83,7 +83,8 @@ def correct(url: str) -> None:
         )
     assert scenario.close_directly(url, FEBRUARY).outcome == Outcome.POSTED
     reverse_batch(
-        url, "2024-01-MONTHEND-02", opened_by=batch_admin(url), into_period="2024-03", reason="a test", confirmation="2024-01-MONTHEND-02",
+        url, "2024-01-MONTHEND-02", opened_by=batch_admin(url),
+        into_period="2024-03", reason="a test", confirmation="2024-01-MONTHEND-02",
         first_period=JANUARY, performed_by=scenario.ACTOR,
     )  # fmt: skip
     assert scenario.close_directly(url, "2024-03").outcome == Outcome.POSTED

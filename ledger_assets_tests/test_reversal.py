@@ -53,7 +53,7 @@ def staged_reversal(url: str, batch_id: str = MONTHEND, into: str = MARCH) -> Ba
     batch = _opened(
         batch_admin(url), "control/open_reversal", opening | {"first_period": JANUARY, "performed_by": ACTOR}
     )
-    stage_shards(url, batch, lambda connection: _counter_entries(connection, batch), performed_by=ACTOR)
+    stage_shards(url, batch, _counter_entries(url, batch), performed_by=ACTOR)
     return batch
 
 

@@ -27,22 +27,29 @@ def account_balance_snapshot(context: AssetExecutionContext, ledger: LedgerResou
     over what it owes (`ledger.fund_balance`).
     """
     period = context.partition_key
-    with ledger.connect() as connection:
-        try:
-            accounts = take_snapshot(
+    try:
+        accounts = ledger.in_transaction(
+            lambda connection: take_snapshot(
                 connection, period, first_period=ledger.the_first_period, performed_by=ledger.actor
             )
-        except PreflightFailed as refusal:
-            raise preflight_failure(refusal) from refusal
-        except LedgerError as refusal:
-            raise Failure(str(refusal), allow_retries=False) from refusal
-        funds = rows(connection, "ledger/fund_balances", period=period)
-        return MaterializeResult(
-            metadata={
-                "accounts": accounts,
-                "fund_balances": table(funds),
-                "fund_balances_chart": bars({row["fund"]: row["closing_balance"] for row in funds}),
-                "trial_balance": table(rows(connection, "snapshot/trial_balance", period=period)),
-                "changed_by_the_last_close": table(differences(connection, period)),
-            }
         )
+    except PreflightFailed as refusal:
+        raise preflight_failure(refusal) from refusal
+    except LedgerError as refusal:
+        raise Failure(str(refusal), allow_retries=False) from refusal
+    funds, balances, changes = ledger.in_transaction(
+        lambda connection: (
+            rows(connection, "ledger/fund_balances", period=period),
+            rows(connection, "snapshot/trial_balance", period=period),
+            differences(connection, period),
+        )
+    )
+    return MaterializeResult(
+        metadata={
+            "accounts": accounts,
+            "fund_balances": table(funds),
+            "fund_balances_chart": bars({row["fund"]: row["closing_balance"] for row in funds}),
+            "trial_balance": table(balances),
+            "changed_by_the_last_close": table(changes),
+        }
+    )

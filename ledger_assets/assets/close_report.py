@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import psycopg
 from dagster import AssetExecutionContext, Failure, MaterializeResult, MetadataValue, asset
 
 from ledger_assets.accounting.certificate import CertificateError, fingerprint, signer
@@ -31,19 +32,8 @@ def close_report(context: AssetExecutionContext, ledger: LedgerResource) -> Mate
     A closed month gets its certificate first: the balances, added up again from the posted lines by another engine,
     and signed. When they differ, the page says so and the run fails.
     """
-    certificate: Issued | None = None
-    refusal: CertificateError | None = None
-    with ledger.connect() as connection:
-        report = read(connection, context.partition_key)
-        if report.is_closed:
-            try:
-                certificate = issue(connection, ledger.settings, report.period, performed_by=ledger.actor)
-            except CertificateError as fault:
-                refusal = fault
-    report = replace(
-        report,
-        certificate=certificate.document if certificate else None,
-        certificate_refusal=str(refusal) if refusal else None,
+    report, certificate, refusal = ledger.in_transaction(
+        lambda connection: _read_and_certify(connection, ledger, context.partition_key)
     )
     path = write(ledger.settings.home, report)
     if refusal:
@@ -63,6 +53,19 @@ def close_report(context: AssetExecutionContext, ledger: LedgerResource) -> Mate
             "summary": MetadataValue.md(_summary(report)),
         }
     )
+
+
+def _read_and_certify(
+    connection: psycopg.Connection, ledger: LedgerResource, period: str
+) -> tuple[CloseReport, Issued | None, CertificateError | None]:
+    report = read(connection, period)
+    if not report.is_closed:
+        return report, None, None
+    try:
+        certificate = issue(connection, ledger.settings, period, performed_by=ledger.actor)
+    except CertificateError as refusal:
+        return replace(report, certificate_refusal=str(refusal)), None, refusal
+    return replace(report, certificate=certificate.document), certificate, None
 
 
 def _certified(certificate: Issued | None) -> dict[str, MetadataValue | str]:

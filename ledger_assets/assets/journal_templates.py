@@ -20,19 +20,23 @@ def journal_templates(context: AssetExecutionContext, ledger: LedgerResource) ->
     refused, it becomes the next version. Storing what is stored already changes nothing. The files are those of the
     package, or of `$LEDGER_RULES`.
     """
-    with ledger.connect() as connection:
-        try:
-            for news in store_directory(connection, ledger.settings.rules):
-                context.log.info("%s", news)
-            content = in_use(connection, ledger.the_rule_set).rule_set.content_hash()
-        except RuleError as refusal:
-            raise preflight_failure(refusal) from refusal
-        return MaterializeResult(
-            data_version=DataVersion(content),  # storing the same rules again makes nothing downstream out of date
-            metadata={
-                "in_use": ledger.the_rule_set,
-                "rule_sets": table(rows(connection, "acct/rule_sets")),
-                "templates": table(rows(connection, "acct/template_overview")),
-                "chart_of_accounts": table(rows(connection, "acct/chart_overview")),
-            },
-        )
+    try:
+        for news in ledger.in_transaction(lambda connection: store_directory(connection, ledger.settings.rules)):
+            context.log.info("%s", news)
+        stored = ledger.in_transaction(lambda connection: in_use(connection, ledger.the_rule_set))
+    except RuleError as refusal:
+        raise preflight_failure(refusal) from refusal
+    return MaterializeResult(
+        # Storing the same rules again makes nothing downstream out of date.
+        data_version=DataVersion(stored.rule_set.content_hash()),
+        metadata={
+            "in_use": ledger.the_rule_set,
+            **ledger.in_transaction(
+                lambda connection: {
+                    "rule_sets": table(rows(connection, "acct/rule_sets")),
+                    "templates": table(rows(connection, "acct/template_overview")),
+                    "chart_of_accounts": table(rows(connection, "acct/chart_overview")),
+                }
+            ),
+        },
+    )

@@ -2,14 +2,15 @@
 
 import time
 
+import psycopg
 from dagster import AssetExecutionContext, Failure, MaterializeResult, asset
 
 from ledger_assets.accounting.errors import LedgerError
 from ledger_assets.metadata import bars, table
 from ledger_assets.periods import MONTHS
 from ledger_assets.resources import LedgerResource
+from ledger_assets.storage.batches import Batch, latest_batch, post_batch
 from ledger_assets.storage.batches import batch as read_batch
-from ledger_assets.storage.batches import latest_batch, post_batch
 from ledger_assets.storage.reading import rows
 
 
@@ -28,22 +29,22 @@ def ledger_entries(context: AssetExecutionContext, ledger: LedgerResource) -> Ma
     `ledger.ledger_entry_header` and `ledger.ledger_entry_line`.
     """
     period = context.partition_key
-    with ledger.connect() as connection:
-        batch = latest_batch(connection, period)
-        if batch is None:
-            raise Failure(f"{period} has no batch: materialize staged_journal_entries first", allow_retries=False)
-        connection.commit()
-        started = time.perf_counter()
-        try:
-            posted = post_batch(
-                connection, batch.batch_id, first_period=ledger.the_first_period, performed_by=ledger.actor
-            )
-        except LedgerError as refusal:
-            raise Failure(str(refusal), metadata={"refused": type(refusal).__name__}, allow_retries=False) from refusal
-        seconds = time.perf_counter() - started
-        batch = read_batch(connection, batch.batch_id)
-        totals = rows(connection, "ledger/totals_by_fund", batch_id=batch.batch_id)
-        history = rows(connection, "ledger/posted_batches", period=period)
+    batch = ledger.in_transaction(lambda connection: latest_batch(connection, period))
+    if batch is None:
+        raise Failure(f"{period} has no batch: materialize staged_journal_entries first", allow_retries=False)
+    started = time.perf_counter()
+    try:
+        posted = _post(ledger, batch)
+    except LedgerError as refusal:
+        raise Failure(str(refusal), metadata={"refused": type(refusal).__name__}, allow_retries=False) from refusal
+    seconds = time.perf_counter() - started
+    batch, totals, history = ledger.in_transaction(
+        lambda connection: (
+            read_batch(connection, batch.batch_id),
+            rows(connection, "ledger/totals_by_fund", batch_id=batch.batch_id),
+            rows(connection, "ledger/posted_batches", period=period),
+        )
+    )
     return MaterializeResult(
         metadata={
             "batch": batch.batch_id,
@@ -57,3 +58,17 @@ def ledger_entries(context: AssetExecutionContext, ledger: LedgerResource) -> Ma
             "batches_of_the_period": table(history),
         }
     )
+
+
+def _post(ledger: LedgerResource, batch: Batch) -> bool:
+    """Post the batch; False when it was posted before. A try of ours whose confirmation got lost is not "before"."""
+    tries = []
+
+    def post(connection: psycopg.Connection) -> None:
+        with connection.transaction():  # around its own, so that the answer is noted before the commit
+            tries.append(
+                post_batch(connection, batch.batch_id, first_period=ledger.the_first_period, performed_by=ledger.actor)
+            )
+
+    ledger.in_transaction(post)
+    return any(tries)

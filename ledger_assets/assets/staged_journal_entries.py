@@ -33,10 +33,10 @@ def staged_journal_entries(context: AssetExecutionContext, ledger: LedgerResourc
     `staging.je_header_staging` and `staging.je_line_staging`.
     """
     period = context.partition_key
-    with ledger.connect() as connection:
-        try:
-            rules = usable(connection, ledger.the_rule_set)
-            batch = open_batch(
+    try:
+        rules = ledger.in_transaction(lambda connection: usable(connection, ledger.the_rule_set))
+        batch = ledger.in_transaction(
+            lambda connection: open_batch(
                 connection,
                 period=period,
                 rule_set=rules.rule_set.name,
@@ -45,8 +45,9 @@ def staged_journal_entries(context: AssetExecutionContext, ledger: LedgerResourc
                 performed_by=ledger.actor,
                 run_id=context.run.run_id,
             )
-        except (PreflightFailed, RuleError) as refusal:
-            raise preflight_failure(refusal) from refusal
+        )
+    except (PreflightFailed, RuleError) as refusal:
+        raise preflight_failure(refusal) from refusal
     if batch is None:
         return MaterializeResult(metadata={"outcome": "nothing new: everything that arrived is posted"})
     started = time.perf_counter()
@@ -66,18 +67,21 @@ def _metadata(
     ledger: LedgerResource, batch: Batch, rules: StoredRules, staged: Staged, seconds: float
 ) -> Mapping[str, Any]:
     keys = {"batch_id": batch.batch_id, "period": batch.period}
-    with ledger.connect() as connection:
-        return {
-            "batch": f"{batch.batch_id}, attempt {batch.attempt}",
-            "rules": rules.rule_set.title,
-            "rules_approved_by": rules.approval.approved_by if rules.approval else "no approval needed",
-            "transactions": staged.transactions,
-            "entries": staged.entries,
-            "lines": staged.lines,
-            "exceptions": staged.exceptions,
-            "seconds": round(seconds, 2),
-            "transactions_per_second": round(staged.transactions / seconds) if seconds else 0,
-            "exceptions_by_reason": table(rows(connection, "control/exceptions_by_reason", **keys)),
-            "workers": table(rows(connection, "control/workers", **keys)),
-            "sample_of_entries": table(rows(connection, "staging/sample", **keys)),
-        }
+    return {
+        "batch": f"{batch.batch_id}, attempt {batch.attempt}",
+        "rules": rules.rule_set.title,
+        "rules_approved_by": rules.approval.approved_by if rules.approval else "no approval needed",
+        "transactions": staged.transactions,
+        "entries": staged.entries,
+        "lines": staged.lines,
+        "exceptions": staged.exceptions,
+        "seconds": round(seconds, 2),
+        "transactions_per_second": round(staged.transactions / seconds) if seconds else 0,
+        **ledger.in_transaction(
+            lambda connection: {
+                "exceptions_by_reason": table(rows(connection, "control/exceptions_by_reason", **keys)),
+                "workers": table(rows(connection, "control/workers", **keys)),
+                "sample_of_entries": table(rows(connection, "staging/sample", **keys)),
+            }
+        ),
+    }

@@ -21,11 +21,14 @@ def txn_source(context: AssetExecutionContext, ledger: LedgerResource) -> Materi
     `source.rejected_row` with their reasons.
     """
     period = context.partition_key
-    with ledger.connect() as connection:
-        for load in ingest_inbox(connection, ledger.settings, period, loaded_by=ledger.actor):
-            context.log.info("%s", visible(str(load)))
-        loads = rows(connection, "source/loads_of_period", period=period)
-        totals = rows(connection, "source/totals_of_period", period=period)
+    for load in ingest_inbox(ledger.database_url, ledger.settings, period, loaded_by=ledger.actor):
+        context.log.info("%s", visible(str(load)))
+    loads, totals = ledger.in_transaction(
+        lambda connection: (
+            rows(connection, "source/loads_of_period", period=period),
+            rows(connection, "source/totals_of_period", period=period),
+        )
+    )
     return MaterializeResult(
         metadata={
             "loads": len(loads),

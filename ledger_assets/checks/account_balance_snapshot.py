@@ -27,7 +27,6 @@ DESCRIPTIONS = {
 )
 def balance_controls(context: AssetCheckExecutionContext, ledger: LedgerResource) -> Iterator[AssetCheckResult]:
     """Read snapshot, lines and fund balances in PostgreSQL and compare them."""
-    with ledger.connect() as connection:
-        balances = read_balances(connection, context.partition_key)
+    balances = ledger.in_transaction(lambda connection: read_balances(connection, context.partition_key))
     for control in CONTROLS.values():
         yield result(ASSET, control(balances))

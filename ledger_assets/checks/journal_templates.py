@@ -61,8 +61,7 @@ CHECKS: Mapping[str, tuple[str, Callable[[StoredRules], list[Finding]]]] = {
 )
 def rule_controls(ledger: LedgerResource) -> Iterator[AssetCheckResult]:
     """Read the rules in use from PostgreSQL and prove them."""
-    with ledger.connect() as connection:
-        stored = in_use(connection, ledger.the_rule_set)
+    stored = ledger.in_transaction(lambda connection: in_use(connection, ledger.the_rule_set))
     for name, (description, check) in CHECKS.items():
         yield result(ASSET, _verdict(name, description, check(stored)), subject=stored.rule_set.title)
 

@@ -30,8 +30,7 @@ DESCRIPTIONS = {
 )
 def gates_before_commit(context: AssetCheckExecutionContext, ledger: LedgerResource) -> Iterator[AssetCheckResult]:
     """Read the staged rows in PostgreSQL, judge them, and let the batch pass or fail as a whole."""
-    with ledger.connect() as connection:
-        batch = latest_batch(connection, context.partition_key)
+    batch = ledger.in_transaction(lambda connection: latest_batch(connection, context.partition_key))
     if batch is None or batch.state == "COMMITTED":
         yield from nothing_to_check(ASSET, GATES, "nothing is staged: everything that arrived is posted")
         return

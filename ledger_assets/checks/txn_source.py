@@ -24,8 +24,11 @@ DESCRIPTIONS = {
 def delivery_controls(context: AssetCheckExecutionContext, ledger: LedgerResource) -> Iterator[AssetCheckResult]:
     """Read the stored rows and the refused ones in PostgreSQL and compare them with what was recorded."""
     period = context.partition_key
-    with ledger.connect() as connection:
-        deliveries = read_deliveries(connection, period)
-        refused = rows(connection, "source/first_open_rejections", period=period, limit=ROWS_SHOWN)
+    deliveries, refused = ledger.in_transaction(
+        lambda connection: (
+            read_deliveries(connection, period),
+            rows(connection, "source/first_open_rejections", period=period, limit=ROWS_SHOWN),
+        )
+    )
     yield result(ASSET, loads_intact(deliveries.loads))
     yield result(ASSET, rejected_rows_resolved(deliveries.open_rejections), refused)

@@ -57,20 +57,23 @@ def generate(period: str, rows: int, seed: int, path: Path, defects: tuple[str, 
 def ingest(file: Path, period: str, mapping_file: Path | None, as_json: bool) -> None:
     """Load a file of transactions into the source of a month; loading it again changes nothing."""
     from ledger_assets.accounting.mapping import load_mapping
-    from ledger_assets.storage.database import connect
+    from ledger_assets.storage.database import in_transaction
     from ledger_assets.storage.source_loads import ingest as load
 
     settings = Settings.from_environment()
     url = ready(settings, "ledger_engine")
-    with connect(url) as connection, progress_bar(f"loading {file.name}", None) as advance:
-        result = load(
-            connection,
-            file,
-            period=period,
-            mapping=load_mapping(mapping_file),
-            currency=settings.currency,
-            loaded_by=getpass.getuser(),
-            progress=advance,
+    with progress_bar(f"loading {file.name}", None) as advance:
+        result = in_transaction(
+            url,
+            lambda connection: load(
+                connection,
+                file,
+                period=period,
+                mapping=load_mapping(mapping_file),
+                currency=settings.currency,
+                loaded_by=getpass.getuser(),
+                progress=advance,
+            ),
         )
     if as_json:
         print_json(asdict(result))

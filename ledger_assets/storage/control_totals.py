@@ -20,7 +20,7 @@ from ledger_assets.accounting.gates import (
     WorkerTotals,
 )
 from ledger_assets.storage.batches import explained
-from ledger_assets.storage.database import connect, statement
+from ledger_assets.storage.database import in_transaction, statement
 
 
 def measure(url: str, batch_id: str, *, connections: int = 2) -> None:
@@ -29,9 +29,11 @@ def measure(url: str, batch_id: str, *, connections: int = 2) -> None:
     Raises BatchStateError when another run has replaced the batch meanwhile.
     """
     parameters = {"batch_id": batch_id}
-    with connect(url) as connection:
-        loads = connection.execute(statement("control/batch_loads"), parameters).fetchall()
-        workers = connection.execute(statement("control/batch_workers"), parameters).fetchall()
+
+    def listed(name: str) -> list[tuple[Any, ...]]:
+        return in_transaction(url, lambda connection: connection.execute(statement(name), parameters).fetchall())
+
+    loads, workers = listed("control/batch_loads"), listed("control/batch_workers")
     work: list[tuple[str, dict[str, Any]]] = [
         ("control/measure_worker", {"batch_id": batch_id, "worker_number": number}) for (number,) in workers
     ]
@@ -40,8 +42,8 @@ def measure(url: str, batch_id: str, *, connections: int = 2) -> None:
 
     def read_leaf(item: tuple[str, dict[str, Any]]) -> None:
         name, arguments = item
-        with explained(), connect(url) as connection:
-            connection.execute(statement(name), arguments)
+        with explained():
+            in_transaction(url, lambda connection: connection.execute(statement(name), arguments))
 
     with ThreadPoolExecutor(connections) as pool:
         list(pool.map(read_leaf, work))

@@ -8,11 +8,11 @@ Dagster in `<that name>_dagster`.
 import os
 import re
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
-from typing import Final, LiteralString
+from typing import Final, LiteralString, TypeVar
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
 import psycopg
@@ -35,6 +35,9 @@ ROLES: Final[Mapping[str, str]] = {
 _STATEMENTS = Path(__file__).resolve().parents[2] / "sql"
 _TAKEN_ON: Final[set[tuple[str, str]]] = set()  # URLs and the roles that their logins may take on
 _CREATION_LOCK = 0x1ED6E5  # an advisory lock: any number that is always the same
+_SERVER_GOES_AWAY = ("57P01", "57P02", "57P03")  # shut down, crashed under us, starting or stopping
+
+T = TypeVar("T")
 
 
 class DatabaseError(RuntimeError):
@@ -244,6 +247,10 @@ def connect(url: str, *, autocommit: bool = False, application_name: str | None 
     trail keeps the application's name: our own says which process on which host it is. Errors quote no data
     (`discreet`).
     """
+    return _connect(url, autocommit=autocommit, application_name=application_name)
+
+
+def _connect(url: str, *, autocommit: bool = False, application_name: str | None = None) -> psycopg.Connection:
     connection = DiscreetConnection.connect(
         url, autocommit=autocommit, application_name=application_name or _agent(), connect_timeout=10
     )
@@ -256,6 +263,36 @@ def connect(url: str, *, autocommit: bool = False, application_name: str | None 
 def _agent() -> str:
     """This process, for the audit trail. PostgreSQL keeps 63 bytes of it."""
     return f"ledger-assets[{os.getpid()}]@{socket.gethostname()}"
+
+
+def was_cut_off(fault: BaseException) -> bool:
+    """Whether the fault says that the connection is gone, and nothing about what was asked of it.
+
+    A lost connection is told by its SQLSTATE where the server still had a word (class 08, 57P01 to 57P03), and by the
+    lack of one where it had not. A timeout, a full disk and a deadlock have one of their own: they are answers.
+    """
+    if not isinstance(fault, psycopg.OperationalError):
+        return False
+    if fault.sqlstate is None:
+        return _may_pass(fault)
+    return fault.sqlstate.startswith("08") or fault.sqlstate in _SERVER_GOES_AWAY
+
+
+@retry(
+    retry=retry_if_exception(was_cut_off),
+    stop=stop_after_attempt(5),
+    wait=wait_exponential_jitter(multiplier=0.25, exp_base=4, max=16, jitter=0.2),
+    reraise=True,
+)
+def in_transaction(url: str, work: Callable[[psycopg.Connection], T]) -> T:
+    """Do the work on a connection of its own, commit, and do it as a whole again when the connection is lost.
+
+    Five tries, after pauses of 0.25, 1, 4 and 16 seconds: a server that is back within twenty is waited for. Any other
+    fault is raised at once. Nobody but the server knows whether a commit whose answer got lost has happened, so the
+    work has to be such that doing it again, after it was done, changes nothing and says the same.
+    """
+    with _connect(url) as connection:
+        return work(connection)
 
 
 @cache

@@ -5,7 +5,7 @@ entries they consist of, in `accounting/reversal.py` and `accounting/year_end.py
 """
 
 import io
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable, Iterator
 from functools import partial
 
 import polars as pl
@@ -18,7 +18,7 @@ from ledger_assets.accounting.year_end import ClosingBalance, carry_to_surplus
 from ledger_assets.storage.audit import attempting
 from ledger_assets.storage.batches import Batch, GateFailed, explained, post_batch, take_snapshot
 from ledger_assets.storage.batches import batch as read_batch
-from ledger_assets.storage.database import connect, statement
+from ledger_assets.storage.database import connect, in_transaction, statement
 from ledger_assets.storage.staging import Shard, stage_shards
 from ledger_assets.storage.validation import validate
 
@@ -36,8 +36,8 @@ def reverse_batch(
 ) -> Batch:
     """Book every entry of a posted batch once more with debits and credits swapped, in an open month.
 
-    The original stays. Opened through the URL `opened_by`, of somebody with the role batch_admin; staged and posted by the
-    engine. Returns the posted batch. Raises BatchStateError (not posted, reversed before, month not open),
+    The original stays. Opened through the URL `opened_by`, of somebody with the role batch_admin; staged and posted by
+    the engine. Returns the posted batch. Raises BatchStateError (not posted, reversed before, month not open),
     NotConfirmed, PreflightFailed, GateFailed; a batch that failed its gates stays staged until it is aborted.
     """
     opening = {"batch_id": batch_id, "period": into_period, "reason": reason, "confirmation": confirmation}
@@ -46,7 +46,7 @@ def reverse_batch(
         opened_by, "REVERSE", performed_by=performed_by, period=into_period, original=batch_id, reason=reason
     ):
         batch = _opened(opened_by, "control/open_reversal", opening)
-    _stage(url, batch, _counter_entries, performed_by)
+    _stage(url, batch, _counter_entries(url, batch), performed_by)
     with connect(url) as connection:
         post_batch(connection, batch.batch_id, first_period=first_period, performed_by=performed_by)
         return read_batch(connection, batch.batch_id)
@@ -57,15 +57,16 @@ def close_year(
 ) -> Batch:
     """Carry the income and expense of a year to the surplus of each fund, in its closed December.
 
-    Opened through the URL `opened_by`, of somebody with the role batch_admin; staged and posted by the engine. Returns the posted batch; December is closed again on the balances after it, in the same transaction. Raises
-    BatchStateError (December not closed, nothing to carry, a fund without exactly one equity account), BuiltUpon (the
-    next year has begun), NotConfirmed, GateFailed.
+    Opened through the URL `opened_by`, of somebody with the role batch_admin; staged and posted by the engine. Returns
+    the posted batch; December is closed again on the balances after it, in the same transaction. Raises BatchStateError
+    (December not closed, nothing to carry, a fund without exactly one equity account), BuiltUpon (the next year has
+    begun), NotConfirmed, GateFailed.
     """
     opening = {"year": year, "reason": reason, "confirmation": confirmation}
     opening |= {"first_period": first_period, "performed_by": performed_by}
     with attempting(opened_by, "YEAR_END", performed_by=performed_by, year=year, reason=reason):
         batch = _opened(opened_by, "control/open_year_end", opening)
-    _stage(url, batch, _year_end_entries, performed_by)
+    _stage(url, batch, _year_end_entries(url, batch), performed_by)
     with connect(url) as connection:
         with connection.transaction():
             post_batch(connection, batch.batch_id, first_period=first_period, performed_by=performed_by)
@@ -81,10 +82,8 @@ def _opened(url: str, name: str, parameters: dict[str, str]) -> Batch:
         return read_batch(connection, row[0])
 
 
-def _stage(
-    url: str, batch: Batch, shards: Callable[[psycopg.Connection, Batch], Iterator[Shard]], performed_by: str
-) -> None:
-    stage_shards(url, batch, lambda connection: shards(connection, batch), performed_by=performed_by)
+def _stage(url: str, batch: Batch, shards: Iterable[Shard], performed_by: str) -> None:
+    stage_shards(url, batch, shards, performed_by=performed_by)
     gates = validate(url, batch, performed_by=performed_by)
     failed = [gate.verdict for gate in gates if not gate.verdict.passed]
     if failed:
@@ -94,33 +93,47 @@ def _stage(
         )
 
 
-def _counter_entries(connection: psycopg.Connection, batch: Batch) -> Iterator[Shard]:
+def _counter_entries(url: str, batch: Batch) -> Iterator[Shard]:
     def entries(place: dict[str, str | int], first_number: int) -> tuple[Expansion, int]:
-        headers = _read(connection, "ledger/read_headers", HEADERS, place)
-        lines = _read(connection, "ledger/read_lines", LINES, place)
+        headers, lines = in_transaction(
+            url,
+            lambda connection: (
+                _read(connection, "ledger/read_headers", HEADERS, place),
+                _read(connection, "ledger/read_lines", LINES, place),
+            ),
+        )
         return reverse(headers, lines, first_je_number=first_number, period=batch.period), headers.height
 
-    workers = connection.execute(statement("control/reversed_workers"), {"batch_id": batch.batch_id}).fetchall()
+    workers = in_transaction(
+        url,
+        lambda connection: connection.execute(
+            statement("control/reversed_workers"), {"batch_id": batch.batch_id}
+        ).fetchall(),
+    )
     for worker_number, period, first, last in workers:
         place = {"period": period, "first_je_number": first, "last_je_number": last}
         yield worker_number, partial(entries, place)
 
 
-def _year_end_entries(connection: psycopg.Connection, batch: Batch) -> Iterator[Shard]:
+def _year_end_entries(url: str, batch: Batch) -> Iterator[Shard]:
     def entries(first_number: int) -> tuple[Expansion, int]:
-        rows = connection.execute(statement("snapshot/result_balances"), {"period": batch.period}).fetchall()
-        surplus: dict[str, int] = dict(connection.execute(statement("acct/surplus_accounts")).fetchall())
-        ((template_id,),) = connection.execute(statement("acct/year_end_template")).fetchall()
-        expansion = carry_to_surplus(
-            [ClosingBalance(account_id, fund, int(minor)) for account_id, fund, minor in rows],
-            surplus,
-            template_id=template_id,
-            first_je_number=first_number,
-            period=batch.period,
-        )
+        expansion = in_transaction(url, lambda connection: _carried(connection, batch, first_number))
         return expansion, expansion.headers.height
 
     yield 1, entries
+
+
+def _carried(connection: psycopg.Connection, batch: Batch, first_number: int) -> Expansion:
+    rows = connection.execute(statement("snapshot/result_balances"), {"period": batch.period}).fetchall()
+    surplus: dict[str, int] = dict(connection.execute(statement("acct/surplus_accounts")).fetchall())
+    ((template_id,),) = connection.execute(statement("acct/year_end_template")).fetchall()
+    return carry_to_surplus(
+        [ClosingBalance(account_id, fund, int(minor)) for account_id, fund, minor in rows],
+        surplus,
+        template_id=template_id,
+        first_je_number=first_number,
+        period=batch.period,
+    )
 
 
 def _read(connection: psycopg.Connection, name: str, schema: pl.Schema, place: dict[str, str | int]) -> pl.DataFrame:

@@ -1,13 +1,13 @@
 """The inbox: a folder per month where files can be left for the `txn_source` asset to take in."""
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
-
-import psycopg
 
 from ledger_assets.accounting.mapping import load_mapping
 from ledger_assets.accounting.months import first_day
 from ledger_assets.settings import Settings
+from ledger_assets.storage.database import in_transaction
 from ledger_assets.storage.source_loads import LoadResult, ingest
 
 SUFFIXES = (".csv", ".parquet")
@@ -20,9 +20,7 @@ def inbox(settings: Settings, period: str) -> Path:
     return settings.home / "inbox" / period
 
 
-def ingest_inbox(
-    connection: psycopg.Connection, settings: Settings, period: str, *, loaded_by: str
-) -> Iterator[LoadResult]:
+def ingest_inbox(url: str, settings: Settings, period: str, *, loaded_by: str) -> Iterator[LoadResult]:
     """Load every file of the month's inbox, in the order of their names; one that was loaded before changes nothing.
 
     The files stay where they are. A malformed file raises SourceFileError and leaves no trace; those before it are
@@ -34,4 +32,7 @@ def ingest_inbox(
     described = folder / MAPPING
     mapping = load_mapping(described if described.is_file() else None)
     for path in sorted(path for path in folder.iterdir() if path.suffix in SUFFIXES):
-        yield ingest(connection, path, period=period, mapping=mapping, currency=settings.currency, loaded_by=loaded_by)
+        load = partial(
+            ingest, path=path, period=period, mapping=mapping, currency=settings.currency, loaded_by=loaded_by
+        )
+        yield in_transaction(url, load)

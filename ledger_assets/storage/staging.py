@@ -28,8 +28,9 @@ from ledger_assets.accounting.masking import masked_text
 from ledger_assets.accounting.posting import CompiledRules, Expansion, expand
 from ledger_assets.accounting.seal import SEAL_VERSION, Dictionary, seal_blocks
 from ledger_assets.storage.batches import Batch, explained, fail
+from ledger_assets.storage.batches import batch as read_batch
 from ledger_assets.storage.binary_copy import copy_frame
-from ledger_assets.storage.database import connect, statement
+from ledger_assets.storage.database import connect, in_transaction, statement
 from ledger_assets.storage.seals import read_dictionary
 from ledger_assets.storage.slices import read_slice
 
@@ -62,19 +63,13 @@ def stage(
     Whatever goes wrong, the batch is recorded as FAILED with the reason, completed leaves are kept for inspection,
     and the error is raised. `progress` is told the transactions of each worker as it completes.
     """
-    return stage_shards(
-        url,
-        batch,
-        lambda connection: _journaled(connection, batch, rules),
-        performed_by=performed_by,
-        progress=progress,
-    )
+    return stage_shards(url, batch, _journaled(url, batch, rules), performed_by=performed_by, progress=progress)
 
 
 def stage_shards(
     url: str,
     batch: Batch,
-    shards: Callable[[psycopg.Connection], Iterator[Shard]],
+    shards: Iterable[Shard],
     *,
     performed_by: str,
     progress: Progress = lambda _: None,
@@ -83,11 +78,7 @@ def stage_shards(
     try:
         with explained():  # an abort is told by the database
             staged = _write_workers(url, batch, shards, progress)
-            with connect(url) as connection:
-                connection.execute(
-                    statement("staging/finish_batch"),
-                    {"batch_id": batch.batch_id, "attempt": batch.attempt, "performed_by": performed_by},
-                )
+            in_transaction(url, lambda connection: _finish(connection, batch, performed_by))
     except BaseException as fault:
         # Without a database there is nobody to tell; the next staging of the month replaces this attempt all the same.
         with suppress(psycopg.Error), connect(url) as connection:
@@ -96,19 +87,18 @@ def stage_shards(
     return staged
 
 
-def _journaled(connection: psycopg.Connection, batch: Batch, rules: CompiledRules) -> Iterator[Shard]:
+def _journaled(url: str, batch: Batch, rules: CompiledRules) -> Iterator[Shard]:
     def entries(slices: list[Slice], first_number: int) -> tuple[Expansion, int]:
-        transactions = pl.concat([read_slice(connection, *piece) for piece in slices])
+        pieces = in_transaction(url, lambda connection: [read_slice(connection, *piece) for piece in slices])
+        transactions = pl.concat(pieces)
         expansion = expand(transactions, rules, first_je_number=first_number, period=batch.period)
         return expansion, transactions.height
 
-    for worker_number, slices in _planned(connection, batch):
+    for worker_number, slices in in_transaction(url, lambda connection: _planned(connection, batch)):
         yield worker_number, partial(entries, slices)
 
 
-def _write_workers(
-    url: str, batch: Batch, shards: Callable[[psycopg.Connection], Iterator[Shard]], progress: Progress
-) -> Staged:
+def _write_workers(url: str, batch: Batch, shards: Iterable[Shard], progress: Progress) -> Staged:
     in_memory = BoundedSemaphore(SHARDS_IN_MEMORY)
     futures: list[Future[Staged]] = []
     next_number = batch.first_je_number
@@ -121,12 +111,12 @@ def _write_workers(
         finally:
             in_memory.release()
 
-    with connect(url, autocommit=True) as connection, ThreadPoolExecutor(WRITERS) as pool:
-        dictionary = read_dictionary(connection, batch.batch_id)
-        for worker_number, entries in shards(connection):
+    dictionary = in_transaction(url, lambda connection: read_dictionary(connection, batch.batch_id))
+    with ThreadPoolExecutor(WRITERS) as pool:
+        for worker_number, entries in shards:
             in_memory.acquire()
             _raise_first_fault(futures)
-            started_at = _start(connection, batch, worker_number)
+            started_at = in_transaction(url, partial(_start, batch=batch, worker_number=worker_number))
             expansion, records = entries(next_number)
             futures.append(pool.submit(write, worker_number, expansion, records, started_at))
             next_number += expansion.headers.height
@@ -135,10 +125,22 @@ def _write_workers(
     return _sum(future.result() for future in futures)
 
 
-def _planned(connection: psycopg.Connection, batch: Batch) -> Iterator[tuple[int, list[Slice]]]:
+def _finish(connection: psycopg.Connection, batch: Batch, performed_by: str) -> None:
+    """Move the batch to VALIDATING, unless that was done and only its confirmation got lost."""
+    now = read_batch(connection, batch.batch_id)
+    if (now.attempt, now.state) != (batch.attempt, "VALIDATING"):
+        connection.execute(
+            statement("staging/finish_batch"),
+            {"batch_id": batch.batch_id, "attempt": batch.attempt, "performed_by": performed_by},
+        )
+
+
+def _planned(connection: psycopg.Connection, batch: Batch) -> list[tuple[int, list[Slice]]]:
     rows = connection.execute(statement("control/worker_slices"), {"batch_id": batch.batch_id}).fetchall()
-    for worker_number, pieces in groupby(rows, key=itemgetter(0)):
-        yield worker_number, [(month, load_id, first, last) for _, month, load_id, first, last in pieces]
+    return [
+        (worker_number, [(month, load_id, first, last) for _, month, load_id, first, last in pieces])
+        for worker_number, pieces in groupby(rows, key=itemgetter(0))
+    ]
 
 
 def _start(connection: psycopg.Connection, batch: Batch, worker_number: int) -> datetime:
@@ -182,18 +184,25 @@ def _write_worker(
 ) -> Staged:
     """One worker, one transaction. A failure is noted on the worker's record before it is raised."""
     worker = {"batch_id": batch.batch_id, "attempt": batch.attempt, "worker_number": worker_number}
+
+    def write(connection: psycopg.Connection) -> float:
+        cursor = connection.cursor()
+        if cursor.execute(statement("control/is_written"), worker).fetchone() == (True,):
+            return 0.0  # by a try whose confirmation got lost
+        written = fill_leaves(cursor, worker, expansion.headers, expansion.lines)
+        started = perf_counter()
+        seal = seal_of(expansion.headers, expansion.lines, dictionary)
+        seconds = perf_counter() - started
+        if not expansion.exceptions.is_empty():
+            copy_frame(cursor, sql.Identifier("control", "exception_queue"), _queued(batch, expansion.exceptions))
+        cursor.execute(
+            statement("staging/finish_worker"),
+            worker | written | seal | {"records": transactions, "started_at": started_at},
+        )
+        return seconds
+
     try:
-        with connect(url) as connection, connection.cursor() as cursor:
-            written = fill_leaves(cursor, worker, expansion.headers, expansion.lines)
-            started = perf_counter()
-            seal = seal_of(expansion.headers, expansion.lines, dictionary)
-            sealing_seconds = perf_counter() - started
-            if not expansion.exceptions.is_empty():
-                copy_frame(cursor, sql.Identifier("control", "exception_queue"), _queued(batch, expansion.exceptions))
-            cursor.execute(
-                statement("staging/finish_worker"),
-                worker | written | seal | {"records": transactions, "started_at": started_at},
-            )
+        sealing_seconds = in_transaction(url, write)
     except Exception as fault:
         with suppress(psycopg.Error), connect(url) as connection:
             connection.execute(statement("control/fail_worker"), worker | {"error": _told(fault)})

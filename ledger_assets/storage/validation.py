@@ -20,7 +20,7 @@ from ledger_assets.storage import control_totals
 from ledger_assets.storage.audit import record
 from ledger_assets.storage.batches import Batch, BatchStateError, explained, fail, pass_gates
 from ledger_assets.storage.batches import batch as read_batch
-from ledger_assets.storage.database import connect, statement
+from ledger_assets.storage.database import in_transaction, statement
 
 OFFENDING_ROWS_SHOWN = 20
 DERIVED = ("REVERSAL", "YEAREND")
@@ -41,25 +41,32 @@ def validate(url: str, batch: Batch, *, performed_by: str) -> list[GateResult]:
     Repeatable: a batch that failed and was put right passes the next time; leaves that nobody touched are not read
     again. Raises BatchStateError for a batch that was not staged to its end, or that another run has replaced.
     """
-    with connect(url) as connection:
-        with explained():
-            connection.execute(statement("control/refuse_aborted"), {"batch_id": batch.batch_id})
-        if read_batch(connection, batch.batch_id).entry_count is None:
-            raise BatchStateError(batch.batch_id, "it was not staged to its end", "stage the period again")
+    in_transaction(url, lambda connection: _require_staged(connection, batch))
     control_totals.measure(url, batch.batch_id)
-    with connect(url) as connection:
-        verdicts = evaluate(control_totals.read(connection, batch.batch_id))
-        results = [GateResult(verdict, _offending(connection, batch, verdict)) for verdict in verdicts]
-        for result in results:
-            _record(connection, batch, result)
-        failed = [result.verdict for result in results if not result.verdict.passed]
-        _note(connection, batch, verdicts, performed_by)
-        connection.commit()
-        if failed:
-            reason = "; ".join(f"{verdict.gate}: {verdict.detail}" for verdict in failed)
-            fail(connection, batch, performed_by=performed_by, reason=reason)
-        else:
-            pass_gates(connection, batch, performed_by=performed_by)
+    results = in_transaction(url, lambda connection: _judged(connection, batch, performed_by))
+    failed = [result.verdict for result in results if not result.verdict.passed]
+    if failed:
+        reason = "; ".join(f"{verdict.gate}: {verdict.detail}" for verdict in failed)
+        in_transaction(url, lambda connection: fail(connection, batch, performed_by=performed_by, reason=reason))
+    else:
+        in_transaction(url, lambda connection: pass_gates(connection, batch, performed_by=performed_by))
+    return results
+
+
+def _require_staged(connection: psycopg.Connection, batch: Batch) -> None:
+    with explained():
+        connection.execute(statement("control/refuse_aborted"), {"batch_id": batch.batch_id})
+    if read_batch(connection, batch.batch_id).entry_count is None:
+        raise BatchStateError(batch.batch_id, "it was not staged to its end", "stage the period again")
+
+
+def _judged(connection: psycopg.Connection, batch: Batch, performed_by: str) -> list[GateResult]:
+    """Evaluate and record."""
+    verdicts = evaluate(control_totals.read(connection, batch.batch_id))
+    results = [GateResult(verdict, _offending(connection, batch, verdict)) for verdict in verdicts]
+    for result in results:
+        _record(connection, batch, result)
+    _note(connection, batch, verdicts, performed_by)
     return results
 
 

@@ -21,6 +21,7 @@ from ledger_assets.storage.database import (
     connect,
     dagster_url,
     ensure_databases,
+    in_transaction,
     ledger_url,
     server_url,
     sqlalchemy_url,
@@ -161,6 +162,77 @@ def test_a_refusal_is_not_tried_again(embedded: Settings, monkeypatch: pytest.Mo
     monkeypatch.setattr(connect.retry, "sleep", pytest.fail)
     with pytest.raises(psycopg.OperationalError, match="does not exist"):
         connect(with_database(server_url(embedded), "no_such_database"))
+
+
+@pytest.fixture
+def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """How long `in_transaction` would have waited between its tries."""
+    waited: list[float] = []
+    monkeypatch.setattr(in_transaction.retry, "sleep", waited.append)
+    return waited
+
+
+def end_session(connection: psycopg.Connection) -> None:
+    with psycopg.connect(connection.info.dsn, autocommit=True) as administrator:
+        administrator.execute("SELECT pg_terminate_backend(%s, 5000)", [connection.info.backend_pid])
+
+
+def test_work_is_committed(ledger_url: str, pauses: list[float]):
+    in_transaction(ledger_url, lambda connection: connection.execute("CREATE TABLE public.done ()"))
+    with connect(ledger_url) as connection:
+        assert connection.execute("SELECT to_regclass('public.done') IS NOT NULL").fetchone() == (True,)
+    assert pauses == []
+
+
+def test_work_whose_connection_is_lost_is_done_again_as_a_whole(ledger_url: str, pauses: list[float]):
+    in_transaction(ledger_url, lambda connection: connection.execute("CREATE TABLE public.note (try integer)"))
+    tries = []
+
+    def work(connection: psycopg.Connection) -> int:
+        tries.append(len(tries) + 1)
+        connection.execute("INSERT INTO public.note VALUES (%s)", [tries[-1]])
+        if len(tries) < 3:
+            end_session(connection)
+        connection.execute("INSERT INTO public.note VALUES (%s)", [tries[-1]])
+        return tries[-1]
+
+    assert in_transaction(ledger_url, work) == 3
+    assert len(pauses) == 2
+    with connect(ledger_url) as connection:
+        assert connection.execute("TABLE public.note").fetchall() == [(3,), (3,)]
+
+
+def test_a_connection_that_is_lost_every_time_is_given_up_after_five_tries(ledger_url: str, pauses: list[float]):
+    def work(connection: psycopg.Connection) -> None:
+        end_session(connection)
+        connection.execute("SELECT 1")
+
+    with pytest.raises(psycopg.OperationalError, match="terminating connection"):
+        in_transaction(ledger_url, work)
+    for pause, least in zip(pauses, (0.25, 1, 4, 16), strict=True):
+        assert least <= pause <= least + 0.2
+
+
+def test_a_server_out_of_reach_is_tried_five_times_not_twenty_five(pauses: list[float]):
+    with pytest.raises(psycopg.OperationalError, match="refused"):
+        in_transaction("postgresql://nobody@127.0.0.1:1/books", pytest.fail)
+    assert len(pauses) == 4
+
+
+ANSWERS = {
+    "a statement that timed out": "SET LOCAL statement_timeout = 1; SELECT pg_sleep(1)",
+    "a full disk": "DO $$ BEGIN RAISE EXCEPTION 'no space left' USING ERRCODE = '53100'; END $$",
+    "a deadlock": "DO $$ BEGIN RAISE EXCEPTION 'deadlock' USING ERRCODE = '40P01'; END $$",
+    "a refusal of ours": "DO $$ BEGIN RAISE EXCEPTION 'no' USING ERRCODE = 'LA002'; END $$",
+    "no such table": "TABLE public.nothing",
+}
+
+
+@pytest.mark.parametrize("statement_that_fails", ANSWERS.values(), ids=ANSWERS)
+def test_an_answer_is_not_asked_for_again(ledger_url: str, pauses: list[float], statement_that_fails: str):
+    with pytest.raises(psycopg.Error):
+        in_transaction(ledger_url, lambda connection: connection.execute(statement_that_fails.encode()))
+    assert pauses == []
 
 
 def test_a_statement_is_the_text_of_its_file():

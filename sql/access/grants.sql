@@ -55,7 +55,8 @@ REVOKE ALL ON SCHEMA source, acct, staging, ledger, control, audit, quarantine
 ALTER DEFAULT PRIVILEGES FOR ROLE ledger_owner REVOKE EXECUTE ON ROUTINES FROM PUBLIC;
 
 GRANT USAGE ON SCHEMA source, acct, staging, ledger, control TO ledger_engine, batch_admin, batch_operator, finance_viewer, auditor;
-GRANT USAGE ON SCHEMA audit TO ledger_engine, auditor;
+-- For audit.record_operation; the trail itself only the engine and the auditor can read.
+GRANT USAGE ON SCHEMA audit TO ledger_engine, batch_admin, batch_operator, finance_viewer, auditor;
 GRANT USAGE ON SCHEMA quarantine TO ledger_engine, auditor;
 GRANT SELECT ON public.ledger_assets_migration TO ledger_engine, batch_admin, batch_operator, finance_viewer, auditor;
 GRANT ALL ON public.ledger_assets_migration TO ledger_owner;

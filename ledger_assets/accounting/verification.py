@@ -34,7 +34,7 @@ class Finding:
     """Something that is not as it was sealed, or that could not be looked at.
 
     Attributes:
-        what: the kind: rows, blocks, seal, chain, batch, leaf, numbers, chart, balance.
+        what: the kind: rows, blocks, seal, chain, batch, leaf, numbers, chart, balance, audit, certificate.
         where: batch, worker and block, or the place in the chain.
         problem: a sentence without full stop.
         rows: the rows that differ, each a mapping of column to text.

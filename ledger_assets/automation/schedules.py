@@ -4,13 +4,13 @@ from dagster import DefaultScheduleStatus, Failure, OpExecutionContext, Schedule
 
 from ledger_assets.metadata import report_metadata
 from ledger_assets.resources import LedgerResource
-from ledger_assets.storage.verification import verify
+from ledger_assets.storage.proving import prove
 
 
 @op
 def prove_the_ledger(context: OpExecutionContext, ledger: LedgerResource) -> None:
-    """Read every row of every month again and compare it with the seals."""
-    report = verify(ledger.database_url)
+    """Read every row of every month again and compare it with the seals; then the audit trail and the certificates."""
+    report = prove(ledger.database_url, ledger.settings.home, performed_by=ledger.actor)
     metadata = report_metadata(report)
     if report.exit_code:
         raise Failure(report.summary, metadata=metadata, allow_retries=False)
@@ -18,7 +18,7 @@ def prove_the_ledger(context: OpExecutionContext, ledger: LedgerResource) -> Non
     context.log.info(report.summary)
 
 
-@job(description="Prove that the ledger is what was posted: every row against its seal, every seal against the chain.")
+@job(description="Prove that the ledger is what was posted: every row, seal and certificate, and the audit trail.")
 def verify_ledger() -> None:
     """One op: the verification."""
     prove_the_ledger()

@@ -49,7 +49,8 @@ def _of_ledger(settings: Settings, period: str, *, all_lines: bool) -> tuple[Any
         examined = examine(connection, settings.home, period, all_lines=all_lines)
     if examined is None:
         raise CertificateError(period, "it has no certificate", f"close it: ledger-assets close {period}")
-    return examined.document, [finding.problem for finding in examined.findings], ""
+    note = "; ".join(finding.problem for finding in examined.findings if not finding.differs)
+    return examined.document, [finding.problem for finding in examined.findings if finding.differs], note
 
 
 def _of_file(settings: Settings, path: Path, public_key: Path | None) -> tuple[Any, list[str], str]:
@@ -89,6 +90,6 @@ def _print(document: Any, answer: dict[str, Any]) -> None:
     for problem in answer["problems"]:
         out.print(f"  [red]differs:[/] {escape(problem)}", highlight=False, soft_wrap=True)
     if answer["note"]:
-        out.print(answer["note"], soft_wrap=True)
+        out.print(escape(answer["note"]), soft_wrap=True)
     if not answer["problems"]:
         out.print("[green]as certified[/]")

@@ -1,5 +1,6 @@
 """Proving the books: `ledger-assets verify`."""
 
+import getpass
 import sys
 from dataclasses import asdict
 
@@ -16,20 +17,24 @@ from ledger_assets.settings import Settings
 def verify(period: str | None, entry: int | None, as_json: bool) -> None:
     """Prove that the ledger, a month, or one entry of it is what was posted: read everything again, compare the seals.
 
+    The whole ledger with its audit trail and all certificates, a month with its own. The result goes into the trail.
+
     Exit code 0: proven. 2: something differs. 3: nothing differs, but not everything could be looked at. 1: anything
     else.
     """
     from ledger_assets.presentation import print_proof, print_report
     from ledger_assets.storage.entry_proofs import prove_entry
-    from ledger_assets.storage.verification import verify as prove
+    from ledger_assets.storage.proving import prove, recorded
 
     if entry is not None and period is None:
         raise click.UsageError("--entry needs the month: an entry's number counts from 1 in every month")
-    url = ready(Settings.from_environment())
+    settings, user = Settings.from_environment(), getpass.getuser()
+    url = ready(settings)
     if entry is not None and period is not None:
         report, proof = prove_entry(url, period, entry)
+        recorded(url, report, performed_by=user, period=period)
     else:
-        report, proof = prove(url, period), None
+        report, proof = prove(url, settings.home, period, performed_by=user), None
     if as_json:
         print_json(asdict(report) | {"verdict": report.verdict} | ({} if proof is None else {"proof": proof}))
     else:

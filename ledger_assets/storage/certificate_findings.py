@@ -17,15 +17,14 @@ from ledger_assets.accounting.certificate import (
     Certificate,
     CertificateError,
     Document,
-    differences,
     from_text,
     signer,
     verify,
 )
 from ledger_assets.storage.certificates import (
     certificate_path,
+    contradictions,
     present,
-    present_chains,
     rederive,
     rederive_from_the_beginning,
     seals,
@@ -42,6 +41,8 @@ class Finding:
 
     period: str
     problem: str
+    differs: bool = True
+    """False: nothing is wrong, but something is not certified."""
 
     def __str__(self) -> str:
         return f"certificate of {self.period}: {self.problem}"
@@ -109,7 +110,7 @@ def _findings(connection: psycopg.Connection, home: Path, period: str | None) ->
     known = {certificate_path(home, row["period"], row["close_number"]): row for row in stored}
     for path in _published(home, period):
         if path not in known:
-            yield Finding(_period_of(path), f"{path} was published, and the ledger has no record of it")
+            yield from (Finding(_period_of(path), problem) for problem in _unrecorded(connection, path))
     trusted = trusted_keys(home)
     if stored and not trusted:
         yield Finding(stored[0]["period"], f"no public key lies in {home / CERTIFICATES}: its signature proves nothing")
@@ -127,9 +128,20 @@ def _findings(connection: psycopg.Connection, home: Path, period: str | None) ->
         ]
         if document["sha256"] != row["sha256"]:
             problems.append("the ledger records another hash than that of the document")
-        if row["close_number"] == newest[row["period"]]:
-            problems += _against_the_ledger(connection, document["certificate"])
         yield from (Finding(row["period"], problem) for problem in problems)
+        if row["close_number"] == newest[row["period"]]:
+            yield from _against_the_ledger(connection, document["certificate"])
+
+
+def _unrecorded(connection: psycopg.Connection, path: Path) -> Iterator[str]:
+    yield f"{path} was published, and the ledger has no record of it"
+    try:
+        certificate = from_text(path.read_text(encoding="utf-8", errors="replace"), str(path))["certificate"]
+        yield from (f"{path}: {problem}" for problem in _named_but_gone(connection, certificate))
+    except CertificateError as fault:
+        yield str(fault)
+    except (KeyError, TypeError, ValueError, AttributeError):
+        yield f"{path}: it is incomplete or malformed"
 
 
 def _against_its_file(path: Path, row: Mapping[str, Any]) -> Iterator[str]:
@@ -145,8 +157,7 @@ def _named_but_gone(connection: psycopg.Connection, certificate: Certificate) ->
     states = {
         row["batch_id"]: row["state"] for row in rows(connection, "certificate/batch_states", batch_ids=list(batches))
     }
-    chains = present_chains(connection)
-    sealed = seals(connection, list(batches)) if chains["seal"] else {}
+    sealed = seals(connection, list(batches))
     for batch_id, seal in batches.items():
         if states.get(batch_id) not in {"COMMITTED", "ROLLED_BACK"}:
             yield f"batch {batch_id} was posted then, now it is {states.get(batch_id, 'gone')}"
@@ -155,7 +166,7 @@ def _named_but_gone(connection: psycopg.Connection, certificate: Certificate) ->
     for chain, head in certificate["chain_heads"].items():
         if head is None:
             continue
-        links = rows(connection, _LINKS[chain], position=head["position"]) if chains[chain] else []
+        links = rows(connection, _LINKS[chain], position=head["position"])
         if not links or links[0]["hash"] != head["hash"]:
             gone = "is another one now" if links else "is gone: the chain was shortened"
             yield f"link {head['position']} of the {chain} chain {gone}"
@@ -176,14 +187,18 @@ def _missing_certificate(
         yield f"{what} is another one now"
 
 
-def _against_the_ledger(connection: psycopg.Connection, certificate: Certificate) -> Iterator[str]:
-    (month,) = rows(connection, "certificate/month", period=certificate["period"])
+def _against_the_ledger(connection: psycopg.Connection, certificate: Certificate) -> Iterator[Finding]:
+    """A month that was rolled back, reopened or closed anew since supersedes its certificate: that breaks nothing."""
+    period = certificate["period"]
+    (month,) = rows(connection, "certificate/month", period=period)
     if month["close_number"] < certificate["close_number"]:
-        yield f"it is that of close {certificate['close_number']}, the ledger knows of {month['close_number']}"
+        problem = f"it is that of close {certificate['close_number']}, the ledger knows of {month['close_number']}"
+        yield Finding(period, problem)
     elif month["close_number"] > certificate["close_number"] and month["is_closed"]:
-        yield f"close {month['close_number']} of the month has none; materialize close_report"
+        problem = f"close {month['close_number']} of the month has none yet; materialize close_report"
+        yield Finding(period, problem, differs=False)
     elif month["is_closed"]:
-        yield from differences(certificate, present(connection, certificate["period"]))
+        yield from (Finding(period, problem) for problem in contradictions(certificate, present(connection, period)))
 
 
 def _by_the_lines(

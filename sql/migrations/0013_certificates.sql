@@ -20,20 +20,9 @@ COMMENT ON TABLE ledger.close_certificate IS 'The signed certificate of each clo
 CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON ledger.close_certificate
     FOR EACH STATEMENT EXECUTE FUNCTION audit.refuse_change();
 
--- Which close of the month the present one is: 1, and one more each time that it was closed anew. By the history of closes
--- where there is one, else by the trail.
-CREATE FUNCTION ledger.close_number(the_period text) RETURNS integer LANGUAGE plpgsql STABLE AS $$
-DECLARE
-    the_number integer;
-BEGIN
-    IF to_regclass('ledger.period_close') IS NOT NULL THEN
-        EXECUTE 'SELECT max(close_number) FROM ledger.period_close WHERE period = $1' INTO the_number USING the_period;
-    ELSE
-        SELECT count(*) INTO the_number FROM audit.batch_operation o
-        WHERE o.period = the_period AND o.operation = 'CLOSE_PERIOD' AND o.outcome = 'SUCCESS';
-    END IF;
-    RETURN greatest(the_number, 1);
-END $$;
+-- Which close of the month the present one is: 1, and one more each time that it was closed anew.
+CREATE FUNCTION ledger.close_number(the_period text) RETURNS integer LANGUAGE sql STABLE
+    RETURN greatest((SELECT max(c.close_number) FROM ledger.period_close c WHERE c.period = the_period), 1);
 
 CREATE FUNCTION ledger.is_closed(the_period text) RETURNS boolean LANGUAGE sql STABLE AS $$
     SELECT EXISTS (SELECT FROM control.period p WHERE p.period = the_period AND p.status IN ('CLOSED', 'LOCKED'));

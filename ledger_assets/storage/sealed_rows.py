@@ -107,9 +107,8 @@ def rows_from_source(url: str, batch: SealedBatch, worker_number: int, first: in
     try:
         with connect(url) as connection:
             slices = connection.execute(statement("control/worker_slices"), parameters).fetchall()
-            pieces = [
-                read_slice(connection, batch.period, *piece) for number, *piece in slices if number == worker_number
-            ]
+            # Each piece says its own month: late rows lie in that of their delivery, not in the batch's.
+            pieces = [read_slice(connection, *piece) for number, *piece in slices if number == worker_number]
             if not pieces:
                 raise Unreadable(where, "it has no source rows", "look at the entries that are named")
             compiled = rules.load(connection, batch.rule_set, batch.rule_version).compiled()

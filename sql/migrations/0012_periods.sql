@@ -10,7 +10,7 @@ CREATE FUNCTION control.is_closed(the_period text) RETURNS boolean LANGUAGE sql 
 
 -- Every change of a month's status goes through here: allowed or not, and written down. The caller holds the month's row.
 CREATE FUNCTION control.set_period_status(the_period text, new_status text, the_operation text, performed_by text,
-                                          the_batch text DEFAULT NULL, details jsonb DEFAULT '{}')
+                                          the_batch text DEFAULT NULL, details jsonb DEFAULT '{}', next_number integer DEFAULT NULL)
 RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
     before  text := (SELECT p.status FROM control.period p WHERE p.period = the_period);
@@ -26,6 +26,7 @@ BEGIN
     END IF;
     UPDATE control.period p
     SET status = new_status,
+        next_je_number = coalesce(next_number, p.next_je_number),
         closed_at = CASE WHEN new_status IN ('CLOSED', 'LOCKED') THEN coalesce(p.closed_at, clock_timestamp()) END
     WHERE p.period = the_period;
     INSERT INTO audit.batch_operation (batch_id, period, operation, performed_by, state_before, state_after, outcome, details)
@@ -33,8 +34,9 @@ BEGIN
 END $$;
 
 -- The balances of a closed month, if they were taken already, are not those of the ledger any more. Called by the posting
--- transaction, whose batch is the only open one of the month.
-CREATE OR REPLACE FUNCTION control.note_posting(the_period text) RETURNS void LANGUAGE plpgsql AS $$
+-- transaction, whose batch is the only open one of the month, with the month's next number if that has changed.
+DROP FUNCTION control.note_posting(text);
+CREATE FUNCTION control.note_posting(the_period text, next_number integer) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
     before text := (SELECT p.status FROM control.period p WHERE p.period = the_period);
     b      control.batch;
@@ -42,7 +44,10 @@ BEGIN
     SELECT * INTO b FROM control.batch x
     WHERE x.period = the_period AND x.kind <> 'DRYRUN' AND x.state NOT IN ('COMMITTED', 'ABORTED', 'ROLLED_BACK');
     IF before = 'CLOSED' OR (before = 'OPEN' AND b.kind = 'MONTHEND') THEN
-        PERFORM control.set_period_status(the_period, 'CLOSING', 'CLOSING_PERIOD', coalesce(b.started_by, session_user), b.batch_id);
+        PERFORM control.set_period_status(the_period, 'CLOSING', 'CLOSING_PERIOD', coalesce(b.started_by, session_user), b.batch_id,
+                                          next_number => next_number);
+    ELSIF next_number IS NOT NULL THEN
+        UPDATE control.period p SET next_je_number = next_number WHERE p.period = the_period;
     END IF;
 END $$;
 
@@ -94,7 +99,7 @@ SELECT h.period, w.batch_id, h.je_number, h.je_date, h.original_date, to_char(h.
 FROM ledger.je_header h
 JOIN control.batch_worker w ON w.header_leaf = h.tableoid
 JOIN control.batch b ON b.batch_id = w.batch_id AND b.state = 'COMMITTED' AND b.batch_id = ANY (control.posted_when_planned())
-WHERE h.original_date IS NOT NULL;
+WHERE h.original_date IS NOT NULL AND b.kind = 'MONTHEND';  -- a reversal bears the date of the entry that it answers
 COMMENT ON VIEW ledger.late_entry IS 'Posted entries of transactions that came too late for their own month, with the date that they bear.';
 
 -- ---------------------------------------------------------------------------------------------------- what stands in the way
@@ -126,6 +131,13 @@ RETURNS TABLE (rule text, problem text, fix text) LANGUAGE sql STABLE AS $$
     SELECT 'first_period', format('%s lies before the first period of these books, %s', the_period, first_period),
            format('close a period from %s on, or set LEDGER_FIRST_PERIOD before the first close', first_period)
     WHERE the_period COLLATE "C" < first_period
+  UNION ALL
+    -- Else who names a later first period closes a month without the one before it.
+    SELECT 'first_period', format('%s is not the first period of these books: %s has a posted batch', first_period, min(b.period)),
+           format('set LEDGER_FIRST_PERIOD to %s, the first period of these books', min(b.period))
+    FROM control.batch b
+    WHERE b.period < first_period COLLATE "C" AND b.state = 'COMMITTED'
+    HAVING count(*) > 0
   UNION ALL
     SELECT 'predecessor_closed', format('%s waits for %s, which is not closed', the_period, control.previous_period(the_period)),
            format('run ledger-assets close %s first', control.previous_period(the_period))
@@ -179,6 +191,10 @@ DECLARE
     replaced  text;
 BEGIN
     PERFORM control.require_read_committed();
+    IF (the_kind IN ('MONTHEND', 'DRYRUN')) IS NOT TRUE THEN
+        RAISE EXCEPTION '%: a close opens no batch of kind %', the_period, the_kind
+            USING ERRCODE = 'LA002', HINT = 'a REVERSAL or YEAREND is opened by batch_admin: ledger-assets reverse, year-end';
+    END IF;
     INSERT INTO control.period (period) VALUES (the_period) ON CONFLICT DO NOTHING;
     SELECT * INTO month FROM control.period WHERE period = the_period FOR UPDATE;
     SELECT count(*) FILTER (WHERE state IN ('COMMITTED', 'ROLLED_BACK', 'ABORTED')),
@@ -275,7 +291,7 @@ CREATE TABLE ledger.period_close (
     batches      text[]      NOT NULL,
     PRIMARY KEY (period, close_number)
 );
-COMMENT ON TABLE ledger.period_close IS 'Every close of a month that led to other balances than the one before; batches = those posted until then.';
+COMMENT ON TABLE ledger.period_close IS 'Every close of a month that led to other balances than the one before, or to the same from other batches; batches = those posted until then.';
 
 CREATE TABLE ledger.closed_balance (
     period          text          NOT NULL,
@@ -330,21 +346,27 @@ CROSS JOIN LATERAL (
 WHERE c.close_number > 1 AND (d.opening_change, d.debit_change, d.credit_change) <> (0, 0, 0);
 COMMENT ON VIEW ledger.close_difference IS 'What a close changed against the one before, account by account; debits positive.';
 
--- Keeps the balances that were just taken, unless they are those of the last close. Returns the number of a close that is new.
+-- Keeps the balances that were just taken, unless they are those of the last close, from the same batches: a month that was
+-- rolled back and posted again is another close, although every balance may be what it was, for a certificate names the batches.
+-- Returns the number of a close that is new.
 CREATE FUNCTION ledger.record_close(the_period text, performed_by text) RETURNS integer LANGUAGE plpgsql AS $$
 DECLARE
     last_number integer := (SELECT max(c.close_number) FROM ledger.period_close c WHERE c.period = the_period);
     number      integer := coalesce(last_number, 0) + 1;
+    posted      text[] := ARRAY(SELECT b.batch_id FROM control.batch b
+                                WHERE b.period = the_period AND b.state = 'COMMITTED' ORDER BY b.committed_at, b.batch_id);
 BEGIN
-    IF last_number IS NOT NULL AND NOT EXISTS (
+    IF posted = (SELECT c.batches FROM ledger.period_close c WHERE c.period = the_period AND c.close_number = last_number)
+       AND NOT EXISTS (
         SELECT FROM (SELECT * FROM ledger.account_balance_snapshot s WHERE s.period = the_period) AS s
         FULL JOIN (SELECT * FROM ledger.closed_balance k WHERE k.period = the_period AND k.close_number = last_number) AS k USING (account_code)
-        WHERE (s.fund, s.opening_balance, s.debit, s.credit) IS DISTINCT FROM (k.fund, k.opening_balance, k.debit, k.credit)) THEN
+        WHERE (s.fund, s.opening_balance, s.debit, s.credit) IS DISTINCT FROM (k.fund, k.opening_balance, k.debit, k.credit))
+       AND NOT EXISTS (SELECT FROM ledger.period_close c JOIN control.batch b ON b.batch_id = ANY (c.batches)
+                       WHERE c.period = the_period AND c.close_number = last_number AND b.state <> 'COMMITTED') THEN
         RETURN NULL;
     END IF;
     INSERT INTO ledger.period_close (period, close_number, closed_by, batches)
-    VALUES (the_period, number, performed_by, ARRAY(
-        SELECT b.batch_id FROM control.batch b WHERE b.period = the_period AND b.state = 'COMMITTED' ORDER BY b.committed_at, b.batch_id));
+    VALUES (the_period, number, performed_by, posted);
     INSERT INTO ledger.closed_balance (period, close_number, account_code, fund, opening_balance, debit, credit)
     SELECT s.period, number, s.account_code, s.fund, s.opening_balance, s.debit, s.credit
     FROM ledger.account_balance_snapshot s WHERE s.period = the_period;
@@ -401,7 +423,8 @@ BEGIN
     number := ledger.record_close(the_period, performed_by);
     IF before <> 'CLOSED' THEN
         PERFORM control.set_period_status(the_period, 'CLOSED', CASE closes WHEN 0 THEN 'CLOSE_PERIOD' ELSE 'RECLOSE_PERIOD' END, performed_by, NULL,
-            jsonb_build_object('accounts', accounts, 'close_number', coalesce(number, closes), 'balances_changed', number IS NOT NULL));
+            jsonb_build_object('accounts', accounts, 'close_number', coalesce(number, closes), 'balances_changed', number = 1 OR EXISTS (
+                SELECT FROM ledger.close_difference d WHERE d.period = the_period AND d.close_number = number)));
     END IF;
     RETURN accounts;
 END $$;

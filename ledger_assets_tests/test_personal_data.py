@@ -22,9 +22,10 @@ from ledger_assets import closing
 from ledger_assets.cli import main
 from ledger_assets.close_result import Outcome
 from ledger_assets.settings import Settings
-from ledger_assets.storage.database import connect, dagster_url, ledger_url
+from ledger_assets.storage.database import administrator_url, connect, dagster_url, ledger_url
 from ledger_assets.storage.server import EmbeddedServer
 from ledger_assets_tests.conftest import make_home
+from ledger_assets_tests.scenario import execute
 
 PERIOD: Final = "2024-01"
 
@@ -229,13 +230,12 @@ def test_nothing_planted_is_said(
     assert said.called("status", PERIOD) == said.called("status", PERIOD, "--json") == 0
 
     # PostgreSQL quotes the row that it refuses.
-    with connect(ledger_url(settings)) as connection:
-        connection.execute("ALTER TABLE control.exception_queue ADD CONSTRAINT no CHECK (status <> 'OPEN') NOT VALID")
+    books = administrator_url(settings)
+    execute(books, "ALTER TABLE control.exception_queue ADD CONSTRAINT no CHECK (status <> 'OPEN') NOT VALID")
     assert close() is Outcome.FAILED
     assert said.command("close", PERIOD) == 1
     assert said.called("status", PERIOD, "--json") == 0
-    with connect(ledger_url(settings)) as connection:
-        connection.execute("ALTER TABLE control.exception_queue DROP CONSTRAINT no")
+    execute(books, "ALTER TABLE control.exception_queue DROP CONSTRAINT no")
 
     assert said.called("withdraw", "2", "--reason", reason) == 0
     good = [{"txn_id": NAMES["txn_id"]}, {"txn_id": NUMBERS["txn_id"]}, {"policy_id": NAMES["policy_id"]}]

@@ -10,6 +10,7 @@ from ledger_assets.accounting.seal import batch_root, leaf_hash, tree_root
 from ledger_assets.storage.batches import BatchStateError
 from ledger_assets.storage.database import connect
 from ledger_assets.storage.verification import verify
+from ledger_assets_tests.logins import superuser
 from ledger_assets_tests.scenario import (
     FIRST_PERIOD,
     close_directly,
@@ -115,7 +116,7 @@ GUARDED = {
 
 
 def test_seals_refuse_changes(closed_url: str) -> None:
-    with connect(closed_url, autocommit=True) as connection:
+    with connect(superuser(closed_url), autocommit=True) as connection:
         for statement in sorted(GUARDED):
             with pytest.raises(psycopg.errors.InsufficientPrivilege, match="never change"):
                 connection.execute(statement.encode())
@@ -172,7 +173,7 @@ def reseal(url: str) -> None:
     from ledger_assets.storage.verification import read_batches, read_meanings, read_workers  # noqa: PLC0415
 
     batch_id = "2024-02-MONTHEND"
-    with connect(url) as connection:
+    with connect(superuser(url)) as connection:
         worker = read_workers(connection, batch_id)[2]
         headers, lines = leaf_name(connection, worker.header_leaf), leaf_name(connection, worker.line_leaf)
         assert headers is not None

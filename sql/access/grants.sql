@@ -39,7 +39,7 @@ BEGIN
         SELECT oid::regprocedure AS signature FROM pg_proc
         WHERE pronamespace = ANY (ours) AND prokind = 'f'
           AND (provolatile <> 'i' OR oid = 'control.posted_when_planned()'::regprocedure)
-          AND (NOT prosecdef OR proconfig IS NULL)
+          AND NOT (prosecdef AND coalesce('search_path=pg_catalog, pg_temp' = ANY (proconfig), false))
     LOOP
         EXECUTE format('ALTER FUNCTION %s SECURITY DEFINER SET search_path = pg_catalog, pg_temp', f.signature);
     END LOOP;
@@ -110,10 +110,11 @@ TO ledger_engine;
 
 -- What the views and the reports ask; it changes nothing.
 GRANT EXECUTE ON FUNCTION
-    acct.shown_code, ledger.dictionary_entries, ledger.dictionary_text, ledger.seal_header, control.entry_description, control.is_closed, control.months_booked_in, control.loads_to_journal,
-    control.month_to_book_in, control.origin_totals, control.expected_accounts, ledger.is_closed, ledger.close_number,
-    ledger.fund_closings, ledger.latest_certificate
+    acct.shown_code, ledger.dictionary_entries, ledger.dictionary_text, ledger.seal_header, control.entry_description, control.is_closed,
+    control.months_booked_in, control.loads_to_journal, control.month_to_book_in, control.origin_totals, control.expected_accounts,
+    ledger.is_closed, ledger.close_number
 TO ledger_engine, batch_admin, batch_operator, finance_viewer, auditor;
+GRANT EXECUTE ON FUNCTION ledger.fund_closings, ledger.latest_certificate TO ledger_engine, batch_admin, finance_viewer, auditor;
 
 -- An attempt that was refused is told by the client, whoever it was.
 GRANT EXECUTE ON FUNCTION audit.record_operation TO ledger_engine, batch_admin, batch_operator, finance_viewer, auditor;
@@ -125,14 +126,14 @@ GRANT SELECT ON
     control.period, control.batch, control.batch_source_count, control.batch_load, control.unprocessed_load,
     control.load_batch, control.sequence_reservation_log, control.exception_queue, control.worker_measure,
     control.worker_measure_account, control.worker_measure_source, source.load, source.load_total, source.book_currency,
-    acct.rule_set, acct.chart_of_accounts
+    acct.rule_set, acct.chart_of_accounts, control.closing_obstacle, ledger.period_close, ledger.close_history, ledger.close_difference
 TO finance_viewer, batch_operator, batch_admin;
 -- How many rows were refused and why; not what they hold.
 GRANT SELECT (load_id, row_number, status, reasons, resolved_by, resolved_at, resolution) ON source.rejected_row
 TO finance_viewer, batch_operator, batch_admin;
 GRANT SELECT (validation_id, batch_id, attempt, gate, passed, expected, actual, difference, detail, evaluated_at)
     ON control.batch_validation_result TO finance_viewer;
-GRANT SELECT ON ledger.account_balance_snapshot, ledger.fund_balance TO finance_viewer, batch_admin;
+GRANT SELECT ON ledger.account_balance_snapshot, ledger.fund_balance, ledger.closed_balance TO finance_viewer, batch_admin;
 
 -- And workers, checkpoints, the rows that break a gate.
 GRANT SELECT ON
@@ -144,7 +145,8 @@ TO batch_operator, batch_admin;
 -- it is posted, nor control.drop_staged_leaves, which takes the workers of a posted one away: the functions that may be
 -- called decide when.)
 GRANT SELECT ON ALL TABLES IN SCHEMA acct TO batch_admin;
-GRANT SELECT ON staging.je_header_staging, staging.je_line_staging, ledger.ledger_entry_header, ledger.ledger_entry_line TO batch_admin;
+GRANT SELECT ON staging.je_header_staging, staging.je_line_staging, ledger.ledger_entry_header, ledger.ledger_entry_line,
+    ledger.late_entry TO batch_admin;
 GRANT EXECUTE ON FUNCTION
     control.preflight_failures, control.failed_conditions,
     control.open_batch, source.withdraw_load, source.acknowledge_rejections, acct.store_rule_set, acct.approve,

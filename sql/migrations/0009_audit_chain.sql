@@ -147,14 +147,19 @@ $$;
 
 -- For what a client has to say itself: an attempt that was refused (its own transaction is rolled back, and everything that
 -- it wrote with it), and operations that change nothing. A change of the books is recorded by what changes them: nobody
--- may claim one here.
+-- may claim one here, nor gates or a migration that he has not the rights to have run.
 CREATE FUNCTION audit.record_operation(the_operation text, performed_by text, the_outcome text, the_batch text DEFAULT NULL,
                                        the_period text DEFAULT NULL, details jsonb DEFAULT '{}')
 RETURNS bigint LANGUAGE plpgsql AS $$
 DECLARE
+    caller   CONSTANT name := coalesce(nullif(current_setting('role'), 'none'), session_user);
     recorded bigint;
 BEGIN
-    IF the_outcome = 'SUCCESS' AND the_operation NOT IN ('GATES', 'EXPORT', 'EXPORT_AUDIT', 'VERIFY', 'CERTIFY', 'MIGRATE') THEN
+    IF the_outcome = 'SUCCESS' AND (CASE
+            WHEN the_operation IN ('EXPORT', 'EXPORT_AUDIT', 'VERIFY') THEN true
+            WHEN the_operation = 'GATES'   THEN pg_has_role(caller, 'ledger_engine', 'MEMBER')
+            WHEN the_operation = 'MIGRATE' THEN pg_has_role(caller, 'ledger_owner', 'MEMBER')
+            END) IS NOT TRUE THEN
         RAISE EXCEPTION '% is recorded by what does it', the_operation
             USING ERRCODE = 'insufficient_privilege', HINT = 'Only refused attempts of it can be recorded.';
     END IF;

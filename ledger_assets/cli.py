@@ -23,7 +23,7 @@ from ledger_assets.commands import (
     verification,
 )
 from ledger_assets.presentation import print_error
-from ledger_assets.settings import SettingsError
+from ledger_assets.settings import Settings, SettingsError
 from ledger_assets.visible import visible
 
 
@@ -51,14 +51,18 @@ class Commands(click.Group):
         return super().parse_args(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
+        import psycopg
 
-        from ledger_assets.storage.database import DatabaseError
+        from ledger_assets.storage.database import DatabaseError, ledger_url, refusal
         from ledger_assets.storage.server import ServerError
 
         try:
             return super().invoke(ctx)
         except (LedgerError, SettingsError, DatabaseError, ServerError) as error:
             print_error(str(error))
+            sys.exit(1)
+        except psycopg.errors.InsufficientPrivilege as error:
+            print_error(refusal(error, ledger_url(Settings.from_environment())))
             sys.exit(1)
         except OSError as error:
             if not error.filename:

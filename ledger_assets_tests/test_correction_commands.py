@@ -9,6 +9,7 @@ from click.testing import CliRunner, Result
 
 from ledger_assets.cli import main
 from ledger_assets_tests import scenario
+from ledger_assets_tests.logins import superuser
 from ledger_assets_tests.scenario import SECOND_PERIOD as FEBRUARY
 from ledger_assets_tests.scenario import deliver, staged
 from ledger_assets_tests.test_rollback import MONTHEND, NEXT
@@ -19,7 +20,7 @@ Run = Callable[..., Result]
 @pytest.fixture
 def run(closed_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     """`ledger-assets` on books in which two months are closed."""
-    monkeypatch.setenv("LEDGER_DATABASE_URL", closed_url)
+    monkeypatch.setenv("LEDGER_DATABASE_URL", superuser(closed_url))
     monkeypatch.setenv("LEDGER_HOME", str(tmp_path))
     monkeypatch.setenv("LEDGER_FIRST_PERIOD", scenario.FIRST_PERIOD)
     monkeypatch.setattr("ledger_assets.storage.database.ensure_databases", lambda _: None)

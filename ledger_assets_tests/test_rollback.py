@@ -1,10 +1,13 @@
 """Taking a batch out: abort before it is posted, rollback after."""
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
 
+from ledger_assets.accounting.errors import LedgerError
 from ledger_assets.storage.batches import (
     BatchStateError,
     BuiltUpon,
@@ -14,6 +17,8 @@ from ledger_assets.storage.batches import (
 )
 from ledger_assets.storage.corrections import RolledBack, abort_batch, roll_back
 from ledger_assets.storage.database import connect
+from ledger_assets.storage.derived_batches import reverse_batch
+from ledger_assets.storage.periods import lock, reopen
 from ledger_assets.storage.source_loads import withdraw
 from ledger_assets.storage.validation import validate
 from ledger_assets_tests import scenario
@@ -34,6 +39,7 @@ from ledger_assets_tests.scenario import (
 from ledger_assets_tests.scenario import FIRST_PERIOD as JANUARY
 from ledger_assets_tests.scenario import SECOND_PERIOD as FEBRUARY
 
+HISTORY = ("batch_seal", "seal_", "period_close", "closed_balance", "period_reopening")
 MONTHEND, LATE, NEXT = "2024-01-MONTHEND", "2024-01-MONTHEND-02", "2024-02-MONTHEND"
 
 
@@ -57,8 +63,9 @@ def rolled_back(
 
 
 def balances_and_entries(url: str) -> dict[str, str]:
-    """Digests of the tables of the schema ledger."""
-    return {name: digest for name, digest in fingerprint(url).items() if not name.startswith(("control.", "attached"))}
+    """Digests of the tables of the schema ledger, but for those that keep what has been: a rollback adds to them."""
+    digests = fingerprint(url).items()
+    return {name: digest for name, digest in digests if not name.startswith(("control.", "attached", *HISTORY))}
 
 
 # ------------------------------------------------------------------------------------------------ abort
@@ -221,9 +228,9 @@ def test_a_late_batch_of_an_open_month_is_taken_out_and_the_month_is_closed_as_b
     deliver(closed_url, JANUARY, folder=tmp_path, rows=5, seed=4)
     batch = ready_to_post(closed_url)
     assert post(closed_url, batch)
-    assert value_of(closed_url, "SELECT status FROM control.period WHERE period = %s", JANUARY) == "OPEN"
+    assert value_of(closed_url, "SELECT status FROM control.period WHERE period = %s", JANUARY) == "CLOSING"
     (effect,) = rolled_back(closed_url, batch.batch_id)
-    assert (effect.numbers, effect.month_before, effect.month_after) == ((61, 65), "OPEN", "CLOSED")
+    assert (effect.numbers, effect.month_before, effect.month_after) == ((61, 65), "CLOSING", "CLOSED")
     assert balances_and_entries(closed_url) == before
     assert close_directly(closed_url, JANUARY).outcome == "posted"  # and again, to take it out of the closed month
     (effect,) = rolled_back(closed_url, "2024-01-MONTHEND-03")
@@ -263,3 +270,109 @@ def test_the_next_month_waits_until_the_one_before_is_closed_again(closed_url: s
     rolled_back(closed_url, MONTHEND, chain=True)
     with pytest.raises(PreflightFailed, match="is not closed"):
         scenario.staged(closed_url, FEBRUARY)
+
+
+# ------------------------------------------------------------------------------------------------ the month it was in
+
+
+def month_trail(url: str, period: str) -> list[tuple[Any, ...]]:
+    """The last operation on the month itself: what, from which status, to which."""
+    operations = rows_of(
+        url,
+        "SELECT operation, state_before, state_after FROM audit.batch_operation WHERE period = %s "
+        "AND operation LIKE '%%PERIOD' AND outcome = 'SUCCESS' ORDER BY operation_id DESC LIMIT 1",
+        period,
+    )
+    return [tuple(row.values()) for row in operations]
+
+
+def closes_of(url: str, period: str) -> list[tuple[Any, ...]]:
+    query = "SELECT close_number, batches FROM ledger.close_history WHERE period = %s ORDER BY 1"
+    return [tuple(row.values()) for row in rows_of(url, query, period)]
+
+
+def test_a_month_taken_out_and_closed_again_has_a_close_of_its_own(closed_url: str) -> None:
+    """Its balances are the same ones; the close before names a batch that is not in the books any more."""
+    rolled_back(closed_url, NEXT)
+    assert month_trail(closed_url, FEBRUARY) == [("RESTORE_PERIOD", "CLOSED", "OPEN")]
+    assert close_directly(closed_url, FEBRUARY).outcome == "posted"
+    assert closes_of(closed_url, FEBRUARY) == [(1, [NEXT]), (2, [f"{NEXT}-02"])]
+    assert rows_of(closed_url, "SELECT * FROM ledger.close_difference") == []
+    assert close_directly(closed_url, FEBRUARY).outcome == "nothing_new"
+    assert len(closes_of(closed_url, FEBRUARY)) == 2
+
+
+def test_a_late_batch_taken_out_of_its_closed_month_is_one_more_close(closed_url: str, tmp_path: Path) -> None:
+    late = f"{NEXT}-02"
+    deliver(closed_url, FEBRUARY, folder=tmp_path, rows=5, seed=4)
+    assert post(closed_url, ready_to_post(closed_url, FEBRUARY))
+    rolled_back(closed_url, late)  # before its balances were taken: the close that stood stands again
+    assert month_trail(closed_url, FEBRUARY) == [("RESTORE_PERIOD", "CLOSING", "CLOSED")]
+    assert closes_of(closed_url, FEBRUARY) == [(1, [NEXT])]
+    assert close_directly(closed_url, FEBRUARY).outcome == "posted"
+    rolled_back(closed_url, f"{NEXT}-03")
+    assert closes_of(closed_url, FEBRUARY) == [(1, [NEXT]), (2, [NEXT, f"{NEXT}-03"]), (3, [NEXT])]
+
+
+def test_a_month_that_was_reopened_by_hand_stays_open(closed_url: str, tmp_path: Path) -> None:
+    deliver(closed_url, FEBRUARY, folder=tmp_path, rows=5, seed=4)
+    assert close_directly(closed_url, FEBRUARY).outcome == "posted"
+    with connect(batch_admin(closed_url)) as connection:
+        reopen(connection, JANUARY, reason="an invoice was missing", chain=True, performed_by=ACTOR)
+    (effect,) = rolled_back(closed_url, f"{NEXT}-02")
+    assert (effect.month_before, effect.month_after) == ("OPEN", "OPEN")
+    assert month_trail(closed_url, FEBRUARY) == [("REOPEN_PERIOD", "CLOSED", "OPEN")]
+
+
+def test_a_month_is_not_closed_again_on_one_that_a_late_batch_has_opened(closed_url: str, tmp_path: Path) -> None:
+    for period in (FEBRUARY, JANUARY):
+        deliver(closed_url, period, folder=tmp_path, rows=5, seed=4)
+        assert post(closed_url, ready_to_post(closed_url, period))
+    (effect,) = rolled_back(closed_url, f"{NEXT}-02")
+    assert (effect.month_before, effect.month_after) == ("CLOSING", "CLOSING")
+    (effect,) = rolled_back(closed_url, LATE, chain=True)[-1:]
+    assert (effect.month_before, effect.month_after) == ("CLOSING", "CLOSED")
+
+
+# ------------------------------------------------------------------------------------------------ who tried
+
+
+def test_a_refused_attempt_changes_nothing_and_is_on_record(closed_url: str, tmp_path: Path) -> None:
+    deliver(closed_url, FEBRUARY, folder=tmp_path, rows=3, seed=9)
+    staged = scenario.staged(closed_url, FEBRUARY).batch_id
+    before = fingerprint(closed_url)
+
+    def try_all(url: str, reason: str, typed: str) -> None:
+        def reversal() -> None:
+            reverse_batch(
+                closed_url, MONTHEND, opened_by=url, into_period="2024-03", reason=reason, confirmation=typed,
+                first_period=JANUARY, performed_by=ACTOR,
+            )  # fmt: skip
+
+        with connect(url) as connection:
+            attempts: tuple[Callable[[], object], ...] = (
+                lambda: roll_back(connection, NEXT, reason=reason, confirmation=typed, performed_by=ACTOR),
+                lambda: reopen(connection, FEBRUARY, reason=reason, performed_by=ACTOR),
+                lambda: abort_batch(connection, staged, reason=reason, performed_by=ACTOR),
+                lambda: lock(connection, "2024-03", performed_by=ACTOR),
+                reversal,
+            )
+            for attempt in attempts:
+                with pytest.raises((LedgerError, psycopg.errors.InsufficientPrivilege)):
+                    attempt()
+
+    try_all(closed_url, "wrong file", NEXT)
+    try_all(batch_admin(closed_url).replace("batch_admin", "finance_viewer"), "wrong file", NEXT)
+    try_all(batch_admin(closed_url), " ", "yes")
+    with pytest.raises(NotConfirmed):
+        rolled_back(closed_url, NEXT, typed="yes")
+    assert fingerprint(closed_url) == before
+    recorded = rows_of(
+        closed_url,
+        "SELECT operation, count(*) AS n, count(*) FILTER (WHERE details ->> 'sqlstate' = '42501') AS without_right, "
+        "bool_and(performed_by = %s AND details ->> 'message' <> '' AND details ? 'sqlstate') AS says_who_and_why "
+        "FROM audit.batch_operation WHERE outcome = 'FAILED' GROUP BY 1",
+        ACTOR,
+    )
+    attempted = dict.fromkeys(("ABORT", "REOPEN_PERIOD", "LOCK_PERIOD", "REVERSE"), (3, 2, True))
+    assert {row.pop("operation"): tuple(row.values()) for row in recorded} == {**attempted, "ROLLBACK": (4, 2, True)}

@@ -1,12 +1,16 @@
 """Year end: income and expense to the surplus of each fund. Worked by hand on a year that ends in 2024-12."""
 
+import json
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
 from ledger_assets.accounting.year_end import ClosingBalance, carry_to_surplus
+from ledger_assets.cli import main
 from ledger_assets.storage.batches import Batch, BatchStateError, BuiltUpon, GateFailed, NotConfirmed, PreflightFailed
 from ledger_assets.storage.control_totals import measure
 from ledger_assets.storage.database import database_name
@@ -14,7 +18,7 @@ from ledger_assets.storage.derived_batches import _opened, _year_end_entries, cl
 from ledger_assets.storage.staging import stage_shards
 from ledger_assets_tests import scenario
 from ledger_assets_tests.disturbances import cloned
-from ledger_assets_tests.logins import batch_admin
+from ledger_assets_tests.logins import batch_admin, superuser
 from ledger_assets_tests.scenario import (
     ACTOR,
     execute,
@@ -25,7 +29,7 @@ from ledger_assets_tests.scenario import (
     trial_balance,
     value_of,
 )
-from ledger_assets_tests.test_rollback import rolled_back
+from ledger_assets_tests.test_rollback import balances_and_entries, rolled_back
 
 DECEMBER, JANUARY = "2024-12", "2025-01"
 YEAREND = "2024-12-YEAREND"
@@ -136,15 +140,11 @@ def test_months_close_across_the_years_without_it(books: str) -> None:
 
 
 def test_a_year_end_can_be_rolled_back_and_done_again(books: str) -> None:
-    def contents() -> dict[str, str]:
-        digests = fingerprint(books)
-        return {name: digests[name] for name in digests if not name.startswith("control.")}
-
-    before = contents()
+    before = balances_and_entries(books)
     closed_year(books)
     (effect,) = rolled_back(books, YEAREND)
     assert (effect.numbers, effect.month_before, effect.month_after) == ((4, 6), "CLOSED", "CLOSED")
-    assert contents() == before
+    assert balances_and_entries(books) == before
     assert closed_year(books).batch_id == f"{YEAREND}-02"
     assert surplus(books, DECEMBER) == AFTER
 
@@ -236,3 +236,30 @@ def test_a_fund_that_came_out_even_has_no_surplus_line() -> None:
     ]  # fmt: skip
     assert expansion.headers["total_amount"].to_list() == [3, 500]
     assert expansion.headers["je_date"].cast(str).to_list() == ["2024-02-29"] * 2
+
+
+@pytest.mark.usefixtures("ledger_home")
+def test_a_year_that_was_ended_by_command_is_sealed_certified_and_proven(
+    books: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LEDGER_DATABASE_URL", superuser(books))
+    monkeypatch.setenv("LEDGER_FIRST_PERIOD", DECEMBER)
+    monkeypatch.setattr("ledger_assets.storage.database.ensure_databases", lambda _: None)
+
+    def answer(*words: str) -> dict[str, Any]:
+        result = CliRunner().invoke(main, [*words, "--json"])
+        assert result.exit_code == 0, result.output
+        return json.loads(result.stdout)
+
+    assert scenario.close(books, DECEMBER, first_period=DECEMBER).outcome == "nothing_new"
+    assert answer("certificate", DECEMBER)["close_number"] == 1
+    assert answer("year-end", "2024", "--confirm", "2024")["batch_id"] == YEAREND
+    assert scenario.close(books, DECEMBER, first_period=DECEMBER).outcome == "nothing_new"
+    assert answer("certificate", DECEMBER)["close_number"] == 2
+    deliver(books, tmp_path, JANUARY, ROWS.replace("2024-12-", "2025-01-"))
+    assert scenario.close(books, JANUARY, first_period=DECEMBER).outcome == "posted"
+    assert answer("certificate", JANUARY, "--all-lines")["as_certified"]
+    assert answer("verify")["verdict"] == "PROVEN"
+    assert answer("verify", DECEMBER, "--entry", "4")["verdict"] == "PROVEN"
+    seals = rows_of(books, "SELECT event, batch_id FROM ledger.seal_chain ORDER BY position")
+    assert [row["batch_id"] for row in seals] == ["2024-12-MONTHEND", YEAREND, "2025-01-MONTHEND"]

@@ -254,17 +254,20 @@ CREATE OR REPLACE FUNCTION ledger.move_fund_balances(the_batch text, the_period 
 $$;
 
 -- Next number and balances of a month from the batches that are posted in it now; none of what was stored before is used.
-CREATE FUNCTION ledger.restore_month(the_period text, is_closed boolean, performed_by text) RETURNS void LANGUAGE plpgsql AS $$
+CREATE FUNCTION ledger.restore_month(the_period text, to_be_closed boolean, the_reason text, performed_by text) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
-    before text := (SELECT status FROM control.period WHERE period = the_period);
-    after  text := CASE WHEN NOT EXISTS (SELECT FROM control.batch WHERE period = the_period AND state = 'COMMITTED') THEN 'OPEN'
-                        WHEN is_closed THEN 'CLOSED' ELSE before END;
+    before    text    := (SELECT status FROM control.period WHERE period = the_period);
+    is_posted boolean := EXISTS (SELECT FROM control.batch WHERE period = the_period AND state = 'COMMITTED');
+    -- A month is not closed on balances of one before it that a late batch has opened.
+    is_closed boolean := is_posted AND to_be_closed AND (control.is_closed(control.previous_period(the_period)) OR NOT EXISTS (
+        SELECT FROM control.batch WHERE period = control.previous_period(the_period) AND state = 'COMMITTED'));
+    after     text    := CASE WHEN NOT is_posted THEN 'OPEN' WHEN is_closed THEN 'CLOSED' ELSE before END;
 BEGIN
     IF after <> before THEN
-        INSERT INTO audit.batch_operation (period, operation, performed_by, state_before, state_after, outcome)
-        VALUES (the_period, 'RESTORE_PERIOD', restore_month.performed_by, before, after, 'SUCCESS');
+        INSERT INTO audit.batch_operation (period, operation, performed_by, state_before, state_after, outcome, details)
+        VALUES (the_period, 'RESTORE_PERIOD', restore_month.performed_by, before, after, 'SUCCESS', jsonb_build_object('reason', the_reason));
     END IF;
-    IF NOT EXISTS (SELECT FROM control.batch WHERE period = the_period AND state = 'COMMITTED') THEN
+    IF NOT is_posted THEN
         DELETE FROM ledger.account_balance_snapshot WHERE period = the_period;
         DELETE FROM ledger.fund_balance WHERE period = the_period;
         UPDATE control.period SET next_je_number = 1, status = 'OPEN', closed_at = NULL WHERE period = the_period;
@@ -439,10 +442,12 @@ BEGIN
         effects := effects || ledger.take_out_batch(member, the_reason, performed_by);
     END LOOP;
     -- Oldest first: a month's balances begin with those of the month before.
-    FOR month IN SELECT x.period, bool_or(x.reopened_month OR p.status = 'CLOSED') AS is_closed
+    -- Whoever reopened it by hand after a late batch wants it open.
+    FOR month IN SELECT x.period, bool_or(p.status = 'CLOSED' OR x.reopened_month AND NOT EXISTS (
+                            SELECT FROM ledger.period_reopening r WHERE r.period = x.period AND r.reopened_at > x.committed_at)) AS to_be_closed
                  FROM control.batch x JOIN control.period p USING (period)
                  WHERE x.batch_id = ANY (chain || the_batch) GROUP BY x.period ORDER BY x.period LOOP
-        PERFORM ledger.restore_month(month.period, month.is_closed, performed_by);
+        PERFORM ledger.restore_month(month.period, month.to_be_closed, the_reason, performed_by);
         FOR broken IN SELECT * FROM ledger.broken_after_rollback(month.period) LOOP
             RAISE EXCEPTION '%: without it % would not be in order (%): %', the_batch, month.period, broken.rule, broken.problem
                 USING ERRCODE = 'LA003', CONSTRAINT = broken.rule, HINT = 'nothing was taken out; have the ledger verified';

@@ -447,12 +447,8 @@ BEGIN
     WHERE c.batch_id = the_batch;
     PERFORM ledger.move_fund_balances(the_batch, b.period);
     SELECT status INTO STRICT status_before FROM control.period WHERE period = b.period;
-    -- Next to each other: who waits for the month's record and comes between two changes of it is in the way of the second
-    -- (see control.set_batch_state).
-    IF b.entry_count > 0 THEN
-        UPDATE control.period SET next_je_number = b.last_je_number + 1 WHERE period = b.period;
-    END IF;
-    PERFORM control.note_posting(b.period);
+    -- Number and status in one change of the month's record: see control.set_batch_state.
+    PERFORM control.note_posting(b.period, CASE WHEN b.entry_count > 0 THEN b.last_je_number + 1 END);
     PERFORM ledger.seal_batch(the_batch);
     PERFORM control.set_batch_state(the_batch, 'COMMITTED', performed_by, CASE WHEN status_before = 'CLOSED' AND EXISTS (
         SELECT FROM control.period p WHERE p.period = b.period AND p.status <> 'CLOSED') THEN '{"reopened_month": true}' ELSE '{}' END::jsonb);

@@ -378,7 +378,7 @@ END $$;
 
 -- It failed. An attempt that was replaced meanwhile must not fail its successor.
 CREATE FUNCTION control.fail_batch(the_batch text, the_attempt integer, performed_by text, reason text) RETURNS void LANGUAGE sql AS $$
-    SELECT control.set_batch_state(batch_id, 'FAILED', performed_by, jsonb_build_object('reason', reason))
+    SELECT control.set_batch_state(batch_id, 'FAILED', performed_by, jsonb_build_object('reason', fail_batch.reason))  -- not the batch's own column
     FROM control.batch
     WHERE batch_id = the_batch AND attempt = the_attempt AND state IN ('PROCESSING', 'VALIDATING', 'VALIDATED', 'FAILED')
 $$;

@@ -18,7 +18,7 @@ from ledger_assets.accounting.year_end import ClosingBalance, carry_to_surplus
 from ledger_assets.storage.audit import attempting
 from ledger_assets.storage.batches import Batch, GateFailed, explained, post_batch, take_snapshot
 from ledger_assets.storage.batches import batch as read_batch
-from ledger_assets.storage.database import connect, in_transaction, statement
+from ledger_assets.storage.database import in_transaction, statement
 from ledger_assets.storage.staging import Shard, stage_shards
 from ledger_assets.storage.validation import validate
 
@@ -47,9 +47,11 @@ def reverse_batch(
     ):
         batch = _opened(opened_by, "control/open_reversal", opening)
     _stage(url, batch, _counter_entries(url, batch), performed_by)
-    with connect(url) as connection:
-        post_batch(connection, batch.batch_id, first_period=first_period, performed_by=performed_by)
-        return read_batch(connection, batch.batch_id)
+    in_transaction(
+        url,
+        lambda connection: post_batch(connection, batch.batch_id, first_period=first_period, performed_by=performed_by),
+    )
+    return in_transaction(url, lambda connection: read_batch(connection, batch.batch_id))
 
 
 def close_year(
@@ -67,19 +69,27 @@ def close_year(
     with attempting(opened_by, "YEAR_END", performed_by=performed_by, year=year, reason=reason):
         batch = _opened(opened_by, "control/open_year_end", opening)
     _stage(url, batch, _year_end_entries(url, batch), performed_by)
-    with connect(url) as connection:
+
+    def post_and_close_again(connection: psycopg.Connection) -> None:
         with connection.transaction():
             post_batch(connection, batch.batch_id, first_period=first_period, performed_by=performed_by)
             take_snapshot(connection, batch.period, first_period=first_period, performed_by=performed_by)
-        return read_batch(connection, batch.batch_id)
+
+    in_transaction(url, post_and_close_again)
+    return in_transaction(url, lambda connection: read_batch(connection, batch.batch_id))
 
 
 def _opened(url: str, name: str, parameters: dict[str, str]) -> Batch:
-    with explained(), connect(url) as connection, connection.transaction():
+    """A batch whose opening was not confirmed, because the connection was lost, is given up by the next one."""
+
+    def opened(connection: psycopg.Connection) -> Batch:
         row = connection.execute(statement(name), parameters).fetchone()
         if row is None:
             raise AssertionError(f"{name} returned no row")
         return read_batch(connection, row[0])
+
+    with explained():
+        return in_transaction(url, opened)
 
 
 def _stage(url: str, batch: Batch, shards: Iterable[Shard], performed_by: str) -> None:

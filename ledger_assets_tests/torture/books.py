@@ -9,9 +9,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Self
 
+from ledger_assets.storage.audit import verify_trail
 from ledger_assets.storage.database import connect, create_database, with_database
 from ledger_assets.storage.migrations import migrate
 from ledger_assets_tests import disturbances, scenario
+from ledger_assets_tests.logins import engine, superuser
 from ledger_assets_tests.torture import children, client
 from ledger_assets_tests.torture.operations import AT_ONCE, GIVEN, OPERATIONS, Action
 
@@ -54,12 +56,12 @@ class Books:
 
     def _make(self, given: str) -> str:
         name = f"torture_{os.getpid()}_{len(self._templates)}_{secrets.token_hex(3)}"
-        url = with_database(self.server, name)
+        url = engine(with_database(self.server, name))
         self._made.append(name)
         if given == "":
             with connect(self.server, autocommit=True) as connection:
                 create_database(connection, name)
-            migrate(url)
+            migrate(superuser(url))
             return name
         disturbances._clone_database(self.server, self.template(""), name)
         scenario.store_rules(url)
@@ -95,6 +97,7 @@ class Books:
             words, code = children.run(client.note, actions, url, self.folder)
             assert code == 0, f"{name}, undisturbed, ended with {code}"
             (self._exchanges[name],) = words
+            assert words[0], f"{name}: nothing was noted of what it exchanges with the server"
             self._expected[name] = account_of(url)
 
 
@@ -110,7 +113,7 @@ def account_of(url: str) -> Account:
     in staging; every table there is. Without times, and without the numbers of attempts.
     """
     account: Account = dict(disturbances.facts(url))
-    with connect(url) as connection:
+    with connect(superuser(url)) as connection:
 
         def rows(query: str) -> list[tuple[Any, ...]]:
             return connection.execute(query.encode()).fetchall()
@@ -124,9 +127,11 @@ def account_of(url: str) -> Account:
         account["refused rows"] = rows("SELECT l.period, r.txn_id, r.status, r.reasons FROM source.rejected_row r "
                                        "JOIN source.load l USING (load_id) ORDER BY 1, 2, 3")  # fmt: skip
         account["states"] = rows(
-            r"SELECT DISTINCT regexp_replace(batch_id, '(DRYRUN).*', '\1'), kind, state FROM control.batch ORDER BY 1"
+            r"SELECT DISTINCT regexp_replace(batch_id, '(DRYRUN).*', '\1'), kind, state FROM control.batch "
+            "WHERE failure_reason IS DISTINCT FROM 'begun again' ORDER BY 1"
         )
         account["periods"] = rows("SELECT period, status FROM control.period ORDER BY 1")
+        account["certificates"] = rows("SELECT period, close_number FROM ledger.close_certificate ORDER BY 1, 2")
         account["tables"] = sorted(
             re.sub(r"_a\d+_w", "_a?_w", re.sub(r"load_\d+", "load_?", name))
             for (name,) in rows(
@@ -136,15 +141,20 @@ def account_of(url: str) -> Account:
         )
         account["staged"] = scenario.staged_tables(url)
         account["seals"] = _seals(rows)
-        account["implausible"] = _breaks_in_the_trail(rows)
+        account["implausible"] = [*_breaks_in_the_trail(rows), *map(str, verify_trail(connection))]
     return account
 
 
 def _seals(rows: Any) -> list[tuple[Any, ...]]:
-    """The roots of the seals, which know neither times nor attempts."""
-    if rows("SELECT to_regclass('ledger.batch_seal')") == [(None,)]:
-        return []
-    return list(rows("SELECT batch_id, root::text FROM ledger.batch_seal ORDER BY 1"))
+    """The roots of the seals, which know neither times nor attempts; those of its workers of a reversal, which gets
+    another number when it is begun again.
+    """
+    return [
+        *rows("SELECT batch_id, encode(root, 'hex') FROM ledger.batch_seal JOIN control.batch USING (batch_id) "
+              "WHERE kind <> 'REVERSAL' ORDER BY 1"),
+        *rows("SELECT reverses_batch_id, worker_number, encode(s.root, 'hex') FROM control.worker_seal s "
+              "JOIN control.batch USING (batch_id) WHERE kind = 'REVERSAL' AND state = 'COMMITTED' ORDER BY 1, 2"),
+    ]  # fmt: skip
 
 
 def _breaks_in_the_trail(rows: Any) -> list[str]:
@@ -153,7 +163,8 @@ def _breaks_in_the_trail(rows: Any) -> list[str]:
     breaks = []
     for batch_id, operation, before, after in rows(
         "SELECT batch_id, operation, state_before, state_after FROM audit.batch_operation "
-        "WHERE operation IN ('INITIATE', 'RESTAGE', 'STATE') ORDER BY operation_id"
+        "WHERE operation IN ('INITIATE', 'RESTAGE', 'STATE', 'ABORT', 'ROLLBACK') AND state_after IS NOT NULL "
+        "ORDER BY operation_id"
     ):
         if state.get(batch_id) != before:
             breaks.append(f"{batch_id} {operation}: from {before}, but it was {state.get(batch_id)}")

@@ -12,7 +12,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final, NamedTuple, Self
 
+from ledger_assets.accounting.verification import PROVEN
 from ledger_assets.storage.database import database_name
+from ledger_assets.storage.verification import verify
 from ledger_assets_tests import disturbances
 from ledger_assets_tests.torture import children, client, servers
 from ledger_assets_tests.torture.books import Account, Books, account_of, differences, given_and_actions
@@ -40,6 +42,7 @@ class Kind:
 
 KINDS: Final[Mapping[str, Kind]] = {
     "client killed": Kind(client.die, ("before", "sent", "after")),
+    "client terminated": Kind(client.terminate, ("before", "sent", "after")),
     "client interrupted": Kind(client.interrupt, ("before", "sent")),
     "backend terminated": Kind(client.lose_backend, ("before", "sent", "after"), survived=True),
     "socket closed": Kind(client.lose_socket, ("before", "sent"), survived=True),
@@ -58,6 +61,8 @@ KINDS: Final[Mapping[str, Kind]] = {
     "clock a year ahead": Kind(partial(client.jump, 366 * DAY), ("before",), "clock", survived=True),
     "clock a year back": Kind(partial(client.jump, -366 * DAY), ("before",), "clock", survived=True),
 }
+ENDED_BY: Final = {"client killed": -signal.SIGKILL, "client terminated": -signal.SIGTERM}
+"""The exit codes of clients that do not get to say how they end."""
 TOGETHER: Final = "several at once"
 NOT_WORTH_ITS_TIME: Final = {"close by the command"}
 """Operations that are tried only where they differ: with their own storage on a server that goes away."""
@@ -131,7 +136,7 @@ def _alone(fault: Fault, url: str, ground: Ground) -> None:
         client.run, operation.act, url, books.folder, fault.point, kind.strike, ground.home, **options
     )
     assert "struck" in words, f"the fault was not met; it ended with {words}"
-    assert (code == -signal.SIGKILL) == (fault.kind == "client killed"), f"exit code {code}, {words}"
+    assert code == ENDED_BY.get(fault.kind, 0), f"exit code {code}, {words}"
     if kind.ground != "shared":
         servers.wait_until_up(ground.home)
     found = account_of(url)
@@ -145,6 +150,7 @@ def _alone(fault: Fault, url: str, ground: Ground) -> None:
     else:
         operation.act(url, books.folder)
     _demand(account_of(url), expected, "done again,")
+    _demand_proven(url)
 
 
 def _together(fault: Fault, url: str, books: Books) -> None:
@@ -156,14 +162,21 @@ def _together(fault: Fault, url: str, books: Books) -> None:
     ]
     for child, reports in clients:
         children.end(child, reports)
-    for action in actions:
-        action(url, books.folder)
+    _, code = children.run(client.note, actions, url, books.folder)
+    assert code == 0, f"done again, it ended with {code}"
     _demand(account_of(url), books.expected(fault.operation), "done again,")
+    _demand_proven(url)
 
 
 def _demand(found: Account, expected: Account, when: str) -> None:
     difference = differences(found, expected)
     assert not difference, f"{when} the books differ: {difference}"
+
+
+def _demand_proven(url: str) -> None:
+    """Every row is the one that was sealed, the chain of seals is whole, and nothing is there beside it."""
+    report = verify(url)
+    assert report.verdict == PROVEN, f"done again, the books are not proven: {report.summary}"
 
 
 def _demand_all_or_nothing(found: Account, before: Account, expected: Account) -> None:

@@ -11,14 +11,16 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, ClassVar, Final, NamedTuple
 
 import psycopg
+from psycopg.conninfo import make_conninfo
 
+from ledger_assets.storage import database
 from ledger_assets.storage.database import connect, in_transaction
+from ledger_assets.storage.discreet import DiscreetConnection
 from ledger_assets_tests.torture import servers
 
 STATEMENTS: Final = {
@@ -28,14 +30,18 @@ STATEMENTS: Final = {
 NAMES_OF_EXCHANGES: Final = {"_enter_gen": "BEGIN", "_exit_gen": "end of a block", "_commit_gen": "COMMIT"}
 # Exchanges that change nothing, or nothing more than the COPY that they belong to.
 READS: Final = re.compile(
-    "acct/(acc|rule_|templates|matches|lines|overrides|products|version)|COPY$|_read_gen|copy_to|BEGIN"
-    "|source/(find|has|read|table|book|lo|meas|unpr|tot|open_rej|first|period|leaf|obst)|snapshot/(bal|last|trial)"
-    "|control/(batch|latest|is_written|worker_slices|workers|.*_totals|open_exceptions|exceptions|gates|months)"
-    "|ledger/(fund|posted|totals)|reporting/|staging/(sample|offending)|SET LOCAL|SELECT|_set_|_prepare|_maintain"
+    "acct/(acc|rule_|templates|matches|lines|overrides|products|version|.*_overview)|COPY$|_read_|copy_to|BEGIN"
+    "|source/(find|has|read|book|lo|meas|unpr|tot|open_rej|first)|snapshot/(bal|last|trial|result)"
+    "|control/(batch|latest|is_written|worker_slices|workers|.*_totals|open_exceptions|exceptions|gates|months|refuse)"
+    "|control/(reversed|expected)|ledger/(fund|posted|read|totals)|reporting/|staging/(sample|offending|require)|seal/"
+    "|certificate/(?!hold|record)|period/(?!lock|reopen)|audit/(trail|last)|derivation/|SET |SELECT|_set_|_prepare"
+    "|_maintain|TRUNCATE pg_temp"
 )
 END_OF_READING: Final = "SELECT was all"  # a transaction that wrote nothing
 ENDS_A_TRANSACTION: Final = re.compile("COMMIT|end of a block")
-TAKES_TIME: Final = re.compile("control/(open_batch|measure|set_batch)|staging/|ledger/|snapshot/|source/close_load")
+TAKES_TIME: Final = re.compile(
+    "control/(open_|measure|pass_batch)|staging/|ledger/|snapshot/|source/finish_load|period/"
+)
 
 
 class Point(NamedTuple):
@@ -63,8 +69,8 @@ def points(exchanges: Sequence[str], moments: Sequence[str]) -> Iterator[Point]:
         yield from (Point(exchange, occurrence, moment) for moment in moments if worth_trying[moment])
 
 
-class DisturbedConnection(psycopg.Connection[Any]):
-    """A connection that notes what it exchanges with the server, and meets a fault."""
+class DisturbedConnection(DiscreetConnection):
+    """The product's connection, which notes what it exchanges with the server, and meets a fault."""
 
     point: ClassVar[Point | None] = None
     strike: ClassVar[Callable[[psycopg.Connection[Any]], None]]
@@ -73,6 +79,10 @@ class DisturbedConnection(psycopg.Connection[Any]):
     _noting: ClassVar[threading.Lock] = threading.Lock()
     statement: str | None = None
     has_written = False
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.cursor_factory = DisturbedCursor
 
     def wait(self, gen: Any, *arguments: Any) -> Any:
         """Every exchange passes here: statements, rows of a COPY, BEGIN and COMMIT."""
@@ -147,7 +157,7 @@ def name_of(query: Any) -> str:
 def disturb(point: Point | None, strike: Callable[[psycopg.Connection[Any]], None] = lambda _: None) -> None:
     """Let every connection of this process be a disturbed one."""
     DisturbedConnection.point, DisturbedConnection.strike, DisturbedConnection.seen = point, staticmethod(strike), []
-    psycopg.connect = partial(DisturbedConnection.connect, cursor_factory=DisturbedCursor)
+    database.DiscreetConnection = DisturbedConnection
 
 
 def note(actions: Sequence[Callable[[str, Path], object]], url: str, folder: Path, report: Connection) -> None:
@@ -168,7 +178,8 @@ def die(_home: Path, _connection: psycopg.Connection[Any]) -> None:
 
 def lose_backend(_home: Path, connection: psycopg.Connection[Any]) -> None:
     """An administrator ends the session."""
-    with psycopg.Connection.connect(connection.info.dsn, autocommit=True) as administrator:
+    mine = make_conninfo(connection.info.dsn, password=connection.info.password or None, options="")
+    with psycopg.Connection.connect(mine, autocommit=True) as administrator:
         administrator.execute("SELECT pg_terminate_backend(%s, 5000)", [connection.info.backend_pid])
 
 
@@ -193,6 +204,11 @@ def time_out(_home: Path, connection: psycopg.Connection[Any]) -> None:
 def interrupt(_home: Path, _connection: psycopg.Connection[Any]) -> None:
     """Ctrl-C, which is also how Dagster cancels a run."""
     os.kill(os.getpid(), signal.SIGINT)
+
+
+def terminate(_home: Path, _connection: psycopg.Connection[Any]) -> None:
+    """As `kill`, a service manager and the stop of a container do."""
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def crash_and_restart(home: Path, _connection: psycopg.Connection[Any]) -> None:

@@ -16,10 +16,17 @@ from ledger_assets import closing, rehearsal
 from ledger_assets.accounting.source_errors import LoadRefusedError
 from ledger_assets.close_result import Outcome
 from ledger_assets.settings import Settings
-from ledger_assets.storage.database import in_transaction
+from ledger_assets.storage import periods
+from ledger_assets.storage.batches import BatchStateError
+from ledger_assets.storage.corrections import roll_back
+from ledger_assets.storage.database import database_name, in_transaction
+from ledger_assets.storage.derived_batches import reverse_batch
 from ledger_assets.storage.source_loads import withdraw
 from ledger_assets_tests import scenario
+from ledger_assets_tests.logins import batch_admin, superuser
 from ledger_assets_tests.scenario import ACTOR, FIRST_PERIOD, SECOND_PERIOD
+
+FIRST_BATCH: Final = f"{FIRST_PERIOD}-MONTHEND"
 
 Action = Callable[[str, Path], object]
 """Gets the URL of the books and the folder with the deliveries; raises when it was not successful."""
@@ -50,6 +57,11 @@ def file_of(folder: Path, period: str, **options: Any) -> Path:
     return place
 
 
+def home_of(url: str, folder: Path) -> Path:
+    """Where the certificates of these books lie: a close that finds those of other books there is refused."""
+    return folder / database_name(url)
+
+
 def load(url: str, folder: Path) -> None:
     scenario.load(url, file_of(folder, FIRST_PERIOD), FIRST_PERIOD)
 
@@ -71,13 +83,15 @@ def close_second_month(url: str, _folder: Path) -> None:
     demand_success(scenario.close_directly(url, SECOND_PERIOD))
 
 
-def close_through_dagster(url: str, _folder: Path) -> None:
+def close_through_dagster(url: str, folder: Path) -> None:
+    """With the certificate."""
+    os.environ["LEDGER_HOME"] = str(home_of(url, folder))
     demand_success(scenario.close(url, FIRST_PERIOD))
 
 
 def close_by_the_command(url: str, folder: Path) -> None:
     """With Dagster's own storage on the same server."""
-    os.environ |= {"LEDGER_DATABASE_URL": url, "LEDGER_HOME": str(folder / "home")}
+    os.environ |= {"LEDGER_DATABASE_URL": superuser(url), "LEDGER_HOME": str(home_of(url, folder))}
     result = closing.close(Settings.from_environment(), FIRST_PERIOD)
     assert result.exit_code == 0, result
 
@@ -96,6 +110,45 @@ def withdraw_load(url: str, _folder: Path) -> None:
             raise
 
 
+def roll_back_month(url: str, _folder: Path) -> None:
+    """That nothing is left to do is a success here, as in `withdraw_load`."""
+    correction = {"reason": "wrong file", "confirmation": FIRST_BATCH, "performed_by": ACTOR}
+    try:
+        in_transaction(batch_admin(url), lambda connection: roll_back(connection, FIRST_BATCH, **correction))
+    except BatchStateError as refusal:
+        if "there is nothing to do" not in str(refusal):
+            raise
+
+
+def reverse_month(url: str, _folder: Path) -> None:
+    """Into the next month. That it is reversed already is a success here."""
+    try:
+        reverse_batch(
+            url, FIRST_BATCH, opened_by=batch_admin(url), into_period=SECOND_PERIOD, reason="wrong file",
+            confirmation=FIRST_BATCH, first_period=FIRST_PERIOD, performed_by=ACTOR,
+        )  # fmt: skip
+    except BatchStateError as refusal:
+        if "reversed already" not in str(refusal):
+            raise
+
+
+def load_late(url: str, folder: Path) -> None:
+    """A file of the month, without rows to be refused."""
+    scenario.load(url, file_of(folder, FIRST_PERIOD, seed=3), FIRST_PERIOD)
+
+
+def reopen(url: str, _folder: Path) -> None:
+    """That the month is open is a success here."""
+    try:
+        in_transaction(
+            batch_admin(url),
+            lambda connection: periods.reopen(connection, FIRST_PERIOD, reason="late file", performed_by=ACTOR),
+        )
+    except BatchStateError as refusal:
+        if "it is OPEN" not in str(refusal):
+            raise
+
+
 def demand_success(close: scenario.Close) -> None:
     assert close.outcome in {Outcome.POSTED, Outcome.NOTHING_NEW}, close
 
@@ -106,6 +159,8 @@ GIVEN: Final[Mapping[str, tuple[Action, ...]]] = {
     "a closed month": (load, close),
     "two loaded months": (load, load_second_month),
     "a closed month and a loaded one": (load, close, load_second_month),
+    "a closed month and a late file": (load, close, load_late),
+    "a reopened month": (load, close, load_late, reopen),
 }
 """The books before an operation, by what was done to a database that has the shipped rules."""
 
@@ -118,7 +173,11 @@ OPERATIONS: Final[Mapping[str, Operation]] = {
         Operation("dry run", "a load", rehearse),
         Operation("close", "a load", close),
         Operation("close the next month", "a closed month and a loaded one", close_second_month),
-        Operation("close through Dagster", "a load", close_through_dagster),
+        Operation("close through Dagster", "a load", close_through_dagster, apart=True),
+        Operation("roll back", "a closed month", roll_back_month),
+        Operation("reverse", "a closed month", reverse_month),
+        Operation("reopen", "a closed month and a late file", reopen),
+        Operation("close again", "a reopened month", close),
         Operation("close by the command", "a load", close_by_the_command, apart=True),
     )
 }

@@ -431,9 +431,8 @@ def test_a_batch_that_was_not_staged_to_its_end_passes_no_gate(books: str, tmp_p
     before = fingerprint(books)
     batch, stored = opened(books, JANUARY)
     assert batch is not None
-    rules = stored.compiled()
-    # … and then the connection is lost
-    staging._write_workers(books, batch, lambda it: staging._journaled(it, batch, rules), lambda _: None)
+    shards = staging._journaled(books, batch, stored.compiled())
+    staging._write_workers(books, batch, shards, lambda _: None)  # … and then the connection is lost
     with connect(books) as connection:
         batches.fail(connection, batch, performed_by=ACTOR, reason="connection lost")
     with pytest.raises(BatchStateError, match="it was not staged to its end"):

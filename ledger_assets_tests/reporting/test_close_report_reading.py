@@ -39,6 +39,7 @@ FROM generate_series(1, 2) AS attempt, unnest(ARRAY[
     'record_count', 'sequence_integrity', 'debit_credit_balance', 'fund_reconciliation', 'source_unchanged']) AS gate;
 SELECT ledger.open_period('2025-01');
 CREATE TABLE ledger.je_line_test (LIKE ledger.je_line);
+GRANT SELECT ON ledger.je_line_test TO ledger_engine; -- as every leaf that our functions make
 INSERT INTO ledger.je_line_test (amount, je_number, line_number, account_id, period)
 SELECT CASE account_type WHEN 'ASSET' THEN 125050 ELSE -125050 END, 1, account_id, account_id, '2025-01'
 FROM acct.chart_of_accounts;

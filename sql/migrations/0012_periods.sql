@@ -186,7 +186,6 @@ DECLARE
     failure   record;
     month     control.period;
     the_batch text;
-    other     text;
     posted    integer;
     replaced  text;
 BEGIN
@@ -215,12 +214,6 @@ BEGIN
     FOR failure IN SELECT * FROM control.preflight_failures(the_period, first_period) WHERE rule <> 'loads_posted_once' LOOP
         RAISE EXCEPTION '%', failure.problem USING ERRCODE = 'LA001', HINT = failure.fix, CONSTRAINT = failure.rule;
     END LOOP;
-    SELECT batch_id INTO other FROM control.batch
-    WHERE period = the_period AND kind NOT IN ('DRYRUN', the_kind) AND state NOT IN ('COMMITTED', 'ROLLED_BACK', 'ABORTED');
-    IF the_kind <> 'DRYRUN' AND other IS NOT NULL THEN
-        RAISE EXCEPTION '%: batch % is open, and a month has one open batch at a time', the_period, other
-            USING ERRCODE = 'LA002', HINT = 'post it or abort it first';
-    END IF;
     the_batch := coalesce(replaced, the_period || '-' || the_kind
                                     || CASE WHEN posted > 0 THEN to_char(posted + 1, 'FM"-"9900') ELSE '' END);
     PERFORM ledger.open_period(the_period);
@@ -360,9 +353,7 @@ BEGIN
        AND NOT EXISTS (
         SELECT FROM (SELECT * FROM ledger.account_balance_snapshot s WHERE s.period = the_period) AS s
         FULL JOIN (SELECT * FROM ledger.closed_balance k WHERE k.period = the_period AND k.close_number = last_number) AS k USING (account_code)
-        WHERE (s.fund, s.opening_balance, s.debit, s.credit) IS DISTINCT FROM (k.fund, k.opening_balance, k.debit, k.credit))
-       AND NOT EXISTS (SELECT FROM ledger.period_close c JOIN control.batch b ON b.batch_id = ANY (c.batches)
-                       WHERE c.period = the_period AND c.close_number = last_number AND b.state <> 'COMMITTED') THEN
+        WHERE (s.fund, s.opening_balance, s.debit, s.credit) IS DISTINCT FROM (k.fund, k.opening_balance, k.debit, k.credit)) THEN
         RETURN NULL;
     END IF;
     INSERT INTO ledger.period_close (period, close_number, closed_by, batches)

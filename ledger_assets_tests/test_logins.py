@@ -13,6 +13,7 @@ from ledger_assets.close_result import Outcome
 from ledger_assets.commands.options import ready
 from ledger_assets.settings import Settings
 from ledger_assets.storage import database, migrations
+from ledger_assets.storage.certificates import issue
 from ledger_assets.storage.database import (
     DatabaseError,
     as_role,
@@ -123,6 +124,36 @@ def test_a_viewer_sees_the_status_and_is_told_which_role_the_rest_takes(
     code, said = run("withdraw", "1", "--reason", "curious")
     assert code == 1
     assert "permission denied for function withdraw_load): it takes the role batch_admin, ledger_engine" in said
+
+
+def test_an_auditor_proves_the_books_and_looks_at_trail_and_certificate(
+    closer: Settings, server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    url, home = ready(closer), tmp_path / "home"
+    scenario.store_rules(url)
+    scenario.deliver(url, JANUARY, folder=tmp_path)
+    scenario.close_directly(url, JANUARY)
+    with connect(url) as connection:
+        issue(connection, Settings(home=home), JANUARY, performed_by="closer")
+    auditor = login(server, "budi", roles="auditor")
+    monkeypatch.setenv("LEDGER_DATABASE_URL", str(auditor.database_url))
+    monkeypatch.setenv("LEDGER_HOME", str(home))
+    for words in (["verify"], ["verify", JANUARY], ["verify", JANUARY, "--entry", "3"], ["certificate", JANUARY]):
+        result = CliRunner().invoke(main, [*words, "--json"])
+        assert result.exit_code == 0, result.output
+    assert CliRunner().invoke(main, ["audit"]).exit_code == 0
+    change = "UPDATE ledger.je_line SET amount = amount + 1 WHERE je_number = 3 AND line_number = 1"
+    scenario.execute(
+        str(closer.database_url).replace("closer@", "admin@"), f"SET session_replication_role = replica; {change}"
+    )
+    result = CliRunner().invoke(main, ["verify"])
+    assert (result.exit_code, result.stdout[:9]) == (2, "DIFFERENT")
+    assert "1 values differ from what was sealed" in result.stdout  # the source and the rules could be read for it
+    with connect(url) as connection:
+        recorded = connection.execute(
+            "SELECT database_role, outcome FROM audit.batch_operation WHERE operation = 'VERIFY' ORDER BY operation_id"
+        ).fetchall()
+    assert recorded == [("budi", "SUCCESS")] * 3 + [("budi", "FAILED")]
 
 
 def test_a_login_without_a_role_is_told_to_ask_for_one(closer: Settings, server: str):

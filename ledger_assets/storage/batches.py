@@ -16,6 +16,7 @@ from psycopg.rows import class_row
 from ledger_assets.accounting.errors import LedgerError
 from ledger_assets.storage.audit import attempting
 from ledger_assets.storage.database import statement
+from ledger_assets.storage.unstorable_text import storable
 
 # Raised by our own functions; see the RAISE statements of the migrations.
 PREFLIGHT_FAILED, WRONG_STATE, GATE_FAILED = "LA001", "LA002", "LA003"
@@ -174,7 +175,7 @@ def fail(connection: psycopg.Connection, the_batch: Batch, *, performed_by: str,
                 "batch_id": the_batch.batch_id,
                 "attempt": the_batch.attempt,
                 "performed_by": performed_by,
-                "reason": reason,
+                "reason": storable(reason),
             },
         )
 

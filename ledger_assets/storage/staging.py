@@ -33,6 +33,7 @@ from ledger_assets.storage.binary_copy import copy_frame
 from ledger_assets.storage.database import connect, in_transaction, statement
 from ledger_assets.storage.seals import read_dictionary
 from ledger_assets.storage.slices import read_slice
+from ledger_assets.storage.unstorable_text import storable
 
 WRITERS = 2
 SHARDS_IN_MEMORY = 4
@@ -212,7 +213,7 @@ def _write_worker(
 
 
 def _told(fault: BaseException) -> str:
-    return masked_text(f"{type(fault).__name__}: {fault}")
+    return storable(masked_text(f"{type(fault).__name__}: {fault}"))
 
 
 def fill_leaves(

@@ -34,6 +34,11 @@ def demand_storable(text: str) -> str:
     return text
 
 
+def storable(text: str) -> str:
+    r"""The text with such characters spelled out, as in `\u0000`: for a message, which has to be recorded anyhow."""
+    return _UNSTORABLE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
 def refuse_unstorable_text(connection: psycopg.Connection) -> None:
     """From now on a statement with such a parameter raises UnstorableTextError and is not sent.
 

@@ -12,6 +12,9 @@ from ledger_assets_tests.scenario import execute, rows_of, value_of
 
 _SING: Final = "SELECT nextval('public.canary')"
 
+CANARY: Final = "CREATE SEQUENCE IF NOT EXISTS public.canary; GRANT ALL ON SEQUENCE public.canary TO PUBLIC"
+"""Everybody can make it sing: the engine, and the owner, with whose rights the functions run."""
+
 SQL: Final = (
     f"x'; {_SING}; --",
     f'x"; {_SING}; --',
@@ -57,7 +60,7 @@ SCHEMAS: Final = ["source", "acct", "staging", "ledger", "control", "audit", "qu
 @contextmanager
 def nothing_injected(ledger_url: str) -> Iterator[None]:
     """Afterwards the canary is silent, and every table, function and role that was there is there as it was."""
-    execute(ledger_url, "CREATE SEQUENCE IF NOT EXISTS public.canary; SELECT setval('public.canary', 1, false)")
+    execute(ledger_url, f"{CANARY}; SELECT setval('public.canary', 1, false)")
     before = catalog(ledger_url)
     yield
     assert not value_of(ledger_url, "SELECT is_called FROM public.canary"), "injected SQL was run"

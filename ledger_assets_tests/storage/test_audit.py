@@ -20,13 +20,14 @@ from ledger_assets.accounting.source_mapping import SourceMapping
 from ledger_assets.storage.audit import attempting, last_link, record, verify_trail
 from ledger_assets.storage.audit_export import COLUMNS, export_trail
 from ledger_assets.storage.batches import BatchStateError, PreflightFailed, pass_gates, post_batch
-from ledger_assets.storage.database import connect, with_database
+from ledger_assets.storage.database import as_role, connect, with_database
 from ledger_assets.storage.export import export
 from ledger_assets.storage.migrations import migrate
 from ledger_assets.storage.rules import approve
 from ledger_assets.storage.source_loads import acknowledge_rejections, ingest, withdraw
 from ledger_assets_tests import scenario
 from ledger_assets_tests.accounting.test_masking import HARMLESS, WORDS
+from ledger_assets_tests.logins import superuser
 from ledger_assets_tests.scenario import ACTOR, FIRST_PERIOD, SECOND_PERIOD, execute, rows_of
 
 
@@ -34,6 +35,7 @@ def findings(url: str, *witnesses: Witness) -> list[str]:
     """What Python and SQL find, which has to be the same apart from the words."""
     with connect(url) as connection:
         found = verify_trail(connection, witnesses)
+    with connect(superuser(url)) as connection:
         in_sql = connection.execute("SELECT position, operation_id FROM audit.verify_chain()").fetchall()
     if not witnesses:
         assert [(finding.position, finding.operation_id) for finding in found] == in_sql
@@ -188,7 +190,7 @@ def test_a_cut_end_is_found_by_what_was_noted_outside(closed_url: str) -> None:
 def test_no_setting_of_a_session_changes_a_hash(ledger_url: str) -> None:
     settings = "SET TimeZone = 'Asia/Jakarta'; SET DateStyle = 'German, DMY'; SET bytea_output = 'escape'; "
     settings += "SET IntervalStyle = 'sql_standard'; SET extra_float_digits = -5; SET search_path = pg_temp"
-    with connect(ledger_url) as connection:
+    with connect(as_role(superuser(ledger_url), "auditor")) as connection:
         connection.execute(settings.encode())
         record(connection, "VERIFY", performed_by="é\n~:1", number=1.10, words=["ü", None, True])
         connection.commit()
@@ -250,15 +252,16 @@ def test_a_transaction_that_does_not_see_the_end_of_the_chain_is_refused(
 
 
 def test_a_row_says_who_from_where_and_in_which_role(ledger_url: str) -> None:
-    with connect(ledger_url) as connection:
-        connection.execute("SET ROLE pg_monitor")
-        connection.execute("RESET ROLE")
-        record(connection, "VERIFY", performed_by="siti")
-    (row,) = operations(ledger_url, "VERIFY")
-    assert row["client_agent"].startswith(f"ledger-assets[{os.getpid()}]@")
-    assert row["role_taken"] is None
-    assert (row["performed_by"], row["outcome"]) == ("siti", "SUCCESS")
-    assert row["database_role"]
+    with connect(superuser(ledger_url)) as connection:
+        (login,) = connection.execute("SELECT session_user::text").fetchone() or ("",)
+        for role in ("finance_viewer", "NONE"):
+            connection.execute(f"SET ROLE {role}".encode())
+            record(connection, "VERIFY", performed_by="siti")
+    assumed, own = operations(ledger_url, "VERIFY")
+    assert own["client_agent"].startswith(f"ledger-assets[{os.getpid()}]@")
+    assert (own["performed_by"], own["outcome"]) == ("siti", "SUCCESS")
+    assert (assumed["database_role"], assumed["role_taken"]) == (login, "finance_viewer")
+    assert (own["database_role"], own["role_taken"]) == (login, None)
 
 
 def test_the_migration_recorded_itself(ledger_url: str) -> None:
@@ -316,9 +319,25 @@ def test_gates_and_exports_are_recorded(closed_url: str, tmp_path: Path) -> None
     )
 
 
-def test_nobody_can_claim_a_change_of_the_books(ledger: psycopg.Connection) -> None:
-    with pytest.raises(psycopg.errors.InsufficientPrivilege):
-        record(ledger, "STATE", performed_by="eve")
+BOOKS = ("POST", "STATE", "ROLLBACK", "CLOSE_PERIOD", "LOAD", "APPROVE_RULES", "CERTIFY", "post", "VERIFY ")
+
+
+@pytest.mark.parametrize(("role", "forged"), [
+    ("finance_viewer", (*BOOKS, "GATES", "MIGRATE")),
+    ("batch_operator", (*BOOKS, "GATES", "MIGRATE")),
+    ("batch_admin", (*BOOKS, "GATES", "MIGRATE")),
+    ("auditor", (*BOOKS, "GATES", "MIGRATE")),
+    ("ledger_engine", (*BOOKS, "MIGRATE")),
+    ("NONE", BOOKS),
+])  # fmt: skip
+def test_nobody_can_claim_a_change_of_the_books(closed_url: str, role: str, forged: tuple[str, ...]) -> None:
+    before = rows_of(closed_url, "SELECT count(*) FROM audit.batch_operation")
+    with connect(superuser(closed_url), autocommit=True) as connection:
+        connection.execute(f"SET ROLE {role}".encode())
+        for operation in forged:
+            with pytest.raises(psycopg.errors.InsufficientPrivilege, match="is recorded by what does it"):
+                record(connection, operation, performed_by="eve")
+    assert rows_of(closed_url, "SELECT count(*) FROM audit.batch_operation") == before
 
 
 # ------------------------------------------------------------------------------------------------ refused attempts
@@ -361,7 +380,7 @@ def test_what_our_functions_refuse_is_recorded(closed_url: str, tmp_path: Path) 
     assert (state["state_before"], state["state_after"], state["details"]["wanted"]) == (
         "COMMITTED",
         None,
-        "PROCESSING",
+        "VALIDATED",
     )
     assert findings(closed_url) == []
 
@@ -376,7 +395,7 @@ def test_an_attempt_is_recorded_once_and_the_error_goes_on(ledger_url: str) -> N
 
 def test_a_refusal_inside_of_an_open_transaction_is_recorded_all_the_same(ledger_url: str) -> None:
     def fail() -> None:
-        with connect(ledger_url) as connection:
+        with connect(superuser(ledger_url)) as connection:
             connection.execute("CREATE TABLE public.undone ()")
             with attempting(connection, "POST", performed_by="eve"), connection.transaction():
                 raise BatchStateError("batch", "no", "nothing")

@@ -29,6 +29,7 @@ from ledger_assets.storage.database import (
     with_database,
     with_options,
 )
+from ledger_assets_tests.logins import superuser
 
 PROJECT = Path(__file__).resolve().parents[2]
 
@@ -178,6 +179,7 @@ def end_session(connection: psycopg.Connection) -> None:
 
 
 def test_work_is_committed(ledger_url: str, pauses: list[float]):
+    ledger_url = superuser(ledger_url)
     in_transaction(ledger_url, lambda connection: connection.execute("CREATE TABLE public.done ()"))
     with connect(ledger_url) as connection:
         assert connection.execute("SELECT to_regclass('public.done') IS NOT NULL").fetchone() == (True,)
@@ -185,6 +187,7 @@ def test_work_is_committed(ledger_url: str, pauses: list[float]):
 
 
 def test_work_whose_connection_is_lost_is_done_again_as_a_whole(ledger_url: str, pauses: list[float]):
+    ledger_url = superuser(ledger_url)
     in_transaction(ledger_url, lambda connection: connection.execute("CREATE TABLE public.note (try integer)"))
     tries = []
 

@@ -26,6 +26,7 @@ from ledger_assets_tests.scenario import FIRST_PERIOD, ROWS, staged_tables
 
 SECOND: Final = "2024-02"
 AT_THE_END: Final = "LOCK TABLE audit.batch_operation IN SHARE MODE"
+AT_THE_SEAL: Final = "LOCK TABLE ledger.seal_chain IN SHARE MODE"
 """Stops a posting, or whatever else moves a batch's state, when everything but that is done."""
 
 
@@ -229,7 +230,7 @@ def test_a_load_that_arrives_while_its_month_is_posted_makes_the_next_batch(
     books: str, tmp_path: Path, pool: ThreadPoolExecutor
 ):
     batch = ready_to_post(books)
-    with held(books, AT_THE_END):
+    with held(books, AT_THE_SEAL):
         posting = pool.submit(scenario.post, books, batch)
         waiting_backend(books)
         late = scenario.deliver(books, FIRST_PERIOD, folder=tmp_path, rows=5, seed=2)  # without waiting

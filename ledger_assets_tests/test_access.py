@@ -8,6 +8,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
+from ledger_assets.storage.batches import PreflightFailed
 from ledger_assets.storage.database import as_role, connect
 from ledger_assets_tests import rights, scenario
 from ledger_assets_tests.logins import superuser
@@ -292,6 +293,20 @@ def test_a_load_that_is_finished_takes_no_more_rows(closed_url: str):
 def test_a_posted_batch_cannot_be_ended_as_a_dry_run(closed_url: str):
     with connect(closed_url) as connection:
         assert state_of(connection, "SELECT control.end_dry_run(batch_id, 'x') FROM control.batch") == "LA002"
+
+
+def test_the_engine_opens_month_ends_and_dry_runs_only(closed_url: str):
+    with connect(closed_url) as connection:
+        for kind in ("'YEAREND'", "'REVERSAL'", "'OTHER'", "NULL"):
+            call = f"control.open_batch('2024-03', {kind}, 'combined', 1, 100, '2024-01', 'eve', NULL)"
+            assert state_of(connection, f"SELECT {call}") == "LA002", kind
+
+
+def test_a_later_first_period_skips_no_month(closed_url: str):
+    with pytest.raises(
+        PreflightFailed, match="2024-04 is not the first period of these books: 2024-01 has a posted batch"
+    ):
+        scenario.opened(closed_url, "2024-04", first_period="2024-04")
 
 
 def test_a_name_that_a_caller_puts_first_in_his_path_is_not_taken(ledger_url: str, tmp_path: Path):

@@ -19,6 +19,7 @@ from ledger_assets.accounting.audit_chain import ChainFinding, Link, Witness, ve
 from ledger_assets.accounting.errors import LedgerError
 from ledger_assets.accounting.masking import masked_text
 from ledger_assets.storage.database import connect, statement
+from ledger_assets.storage.unstorable_text import storable
 
 _LOG = logging.getLogger(__name__)
 _AT_A_TIME = 10_000
@@ -84,7 +85,9 @@ def attempting(
     except BaseException as fault:
         if not getattr(fault, _RECORDED, False):
             particulars = {"performed_by": performed_by, "batch_id": batch_id, "period": period, **details}
-            _record_refusal(url, operation, fault, particulars)
+            # What was given may be why it is refused.
+            told = {name: storable(value) if isinstance(value, str) else value for name, value in particulars.items()}
+            _record_refusal(url, operation, fault, told)
         raise
 
 

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import psycopg
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     Bundle,
@@ -415,7 +415,7 @@ def books_with_rules(test_server_url: str, template_database: str) -> Iterator[s
 
 
 BOUNDS: Final = settings(
-    max_examples=8, stateful_step_count=20, deadline=None,
+    max_examples=4, stateful_step_count=15, deadline=None, phases=(Phase.generate,),  # shrinking takes minutes
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )  # fmt: skip
 

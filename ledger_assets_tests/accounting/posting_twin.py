@@ -6,6 +6,7 @@ Written from the rules and not from the code: fractions instead of wide integers
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from ledger_assets.accounting.months import first_day
 from ledger_assets.accounting.templates import RuleSet, Template, TemplateLine
 from ledger_assets_tests.accounting.rule_examples import Transaction, ids
 
@@ -45,12 +46,12 @@ def expected(transactions: Iterable[Transaction], rules: RuleSet, first_je_numbe
                 (
                     debit,
                     number,
-                    row["bank_value_date"],
+                    max(row["bank_value_date"], first_day(period)),
                     template_ids[template.key],
                     source_entry,
                     period,
                     row["txn_id"],
-                    None,
+                    row["bank_value_date"] if row["bank_value_date"] < first_day(period) else None,
                 )
             )
             for line in lines:

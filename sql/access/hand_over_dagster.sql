@@ -5,6 +5,7 @@ DECLARE
     engine  CONSTANT regrole := 'ledger_engine';
     command text;
 BEGIN
+    PERFORM pg_advisory_xact_lock(hashtext('ledger_assets.hand_over_dagster'));  -- several processes may start at once
     IF NOT has_schema_privilege(engine, 'public', 'CREATE') THEN
         EXECUTE format('GRANT USAGE, CREATE ON SCHEMA public TO %s', engine);
     END IF;

@@ -109,7 +109,9 @@ def as_day(column: pl.Series, rows: pl.Series, notation: Notation) -> pl.Series:
         days = text.str.to_date(notation.day, strict=False)
         _demand(text, days.is_not_null(), rows, (f"is not a day written as {notation.day}", _DAYS))
     is_possible = days.is_null() | days.is_between(_FIRST_DAY, _LAST_DAY)
-    _demand(column.cast(pl.String), is_possible, rows, ("is not a day of the years 1 to 9999", "correct the file"))
+    # Polars panics when it spells a day far outside the calendar: its count of days is quoted then.
+    shown = column.to_physical().cast(pl.String)
+    _demand(shown, is_possible, rows, ("is not a day of the years 1 to 9999", "correct the file"))
     return days
 
 

@@ -1,0 +1,1 @@
+SELECT pg_relation_size('source.bare_leaf'), current_setting('max_parallel_maintenance_workers')::integer

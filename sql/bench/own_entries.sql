@@ -1,0 +1,2 @@
+SELECT count(*)::integer, coalesce(max(je_number), 0), coalesce(sum(total_debit), 0), coalesce(sum(total_credit), 0)
+FROM ledger.ledger_entry_header WHERE period = %(period)s AND je_number <= %(last_number)s

@@ -9,6 +9,7 @@ from ledger_assets.accounting.certificate import CertificateError, fingerprint, 
 from ledger_assets.periods import MONTHS
 from ledger_assets.reporting.close_report import CloseReport, amount, read, write
 from ledger_assets.resources import LedgerResource
+from ledger_assets.storage.books import prepare_for_readers
 from ledger_assets.storage.certificates import Issued, issue
 from ledger_assets.visible import in_markdown
 
@@ -30,7 +31,8 @@ def close_report(context: AssetExecutionContext, ledger: LedgerResource) -> Mate
     too, because stopping a close is the business of the checks.
 
     A closed month gets its certificate first: the balances, added up again from the posted lines by another engine,
-    and signed. When they differ, the page says so and the run fails.
+    and signed. When they differ, the page says so and the run fails. Last, the posted rows get the statistics and
+    indexes by which queries find them quickly (docs/queries.md).
     """
     report, certificate, refusal = ledger.in_transaction(
         lambda connection: _read_and_certify(connection, ledger, context.partition_key)
@@ -45,6 +47,7 @@ def close_report(context: AssetExecutionContext, ledger: LedgerResource) -> Mate
     return MaterializeResult(
         metadata={
             **_certified(certificate),
+            "prepared_for_readers": _prepare_for_readers(context, ledger),
             "path": MetadataValue.path(path),
             "status": report.status,
             "entries": report.entry_count,
@@ -66,6 +69,16 @@ def _read_and_certify(
     except CertificateError as refusal:
         return replace(report, certificate_refusal=str(refusal)), None, refusal
     return replace(report, certificate=certificate.document), certificate, None
+
+
+def _prepare_for_readers(context: AssetExecutionContext, ledger: LedgerResource) -> str:
+    """The month is closed and certified whatever becomes of this; without it, queries read more than they need."""
+    try:
+        workers = prepare_for_readers(ledger.database_url, context.partition_key)
+    except psycopg.Error as fault:
+        context.log.warning("the month is closed, but not prepared for quick queries: %s", fault)
+        return f"no: {fault}"
+    return f"statistics and indexes of {workers} workers"
 
 
 def _certified(certificate: Issued | None) -> dict[str, MetadataValue | str]:

@@ -1,0 +1,1 @@
+SELECT control.refresh_statistics()

@@ -7,19 +7,15 @@ not say who may use what it makes, and a function that it replaces keeps what ma
 """
 
 import logging
-from pathlib import Path
 
 import alembic.command
-import psycopg
 import sqlalchemy
 from alembic import op
 from alembic.config import Config
 from alembic.migration import MigrationContext
-from alembic.script import ScriptDirectory
 
 from ledger_assets.storage.database import DatabaseError, connect, ensure_roles, sqlalchemy_url, statement
-
-SCRIPTS = Path(__file__).resolve().parents[2] / "sql" / "migrations"
+from ledger_assets.storage.revisions import SCRIPTS, is_current, newest_revision
 
 # Any number that nothing else of ours uses: the lock under which one process migrates and the others wait.
 MIGRATION_LOCK = 7_305_051_910
@@ -47,38 +43,13 @@ def _run(connection: sqlalchemy.Connection, text: str) -> None:
         cursor.execute(text)
 
 
-def current_revision(url: str) -> str | None:
-    """The newest migration that the database has, None for a database without any.
-
-    Raises DatabaseError for a login that has no rights on this ledger.
-    """
-    with connect(url) as connection:
-        found = connection.execute("SELECT to_regclass('public.ledger_assets_migration') IS NOT NULL").fetchone()
-        if found is None or not found[0]:
-            return None
-        try:
-            row = connection.execute("SELECT version_num FROM public.ledger_assets_migration").fetchone()
-        except psycopg.errors.InsufficientPrivilege as fault:
-            user = connection.info.user
-            raise DatabaseError(
-                f'user {user} has no role in this ledger: let an administrator run GRANT ledger_engine TO "{user}", '
-                "or grant batch_admin, batch_operator, finance_viewer or auditor"
-            ) from fault
-        return None if row is None else str(row[0])
-
-
-def newest_revision() -> str | None:
-    """The newest migration that the code has."""
-    return ScriptDirectory(str(SCRIPTS)).get_current_head()
-
-
 def migrate(url: str) -> None:
     """Apply what is missing; does nothing on a current database.
 
     Raises DatabaseError when the login of the URL may not do it, and `sqlalchemy.exc.DBAPIError` with the server's own
     message when a statement fails; nothing of it stays then.
     """
-    if current_revision(url) == newest_revision():
+    if is_current(url):
         return
     with connect(url, autocommit=True) as connection:
         user = connection.info.user

@@ -16,11 +16,13 @@ from ledger_assets.commands import (
     certificate,
     closing,
     corrections,
+    explaining,
     periods,
     reading,
     server,
     transactions,
     verification,
+    watching,
 )
 from ledger_assets.presentation import print_error
 from ledger_assets.settings import Settings, SettingsError
@@ -81,7 +83,19 @@ def main() -> None:
     """
 
 
-for module in (audit, certificate, closing, corrections, periods, reading, server, transactions, verification):
+for module in (
+    audit,
+    certificate,
+    closing,
+    corrections,
+    explaining,
+    periods,
+    reading,
+    server,
+    transactions,
+    verification,
+    watching,
+):
     for command in vars(module).values():
         if isinstance(command, click.Command):
             main.add_command(command)

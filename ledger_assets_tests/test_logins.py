@@ -12,7 +12,7 @@ from ledger_assets.cli import main
 from ledger_assets.close_result import Outcome
 from ledger_assets.commands.options import ready
 from ledger_assets.settings import Settings
-from ledger_assets.storage import database, migrations
+from ledger_assets.storage import database
 from ledger_assets.storage.certificates import issue
 from ledger_assets.storage.database import (
     DatabaseError,
@@ -23,6 +23,7 @@ from ledger_assets.storage.database import (
     ledger_url,
     with_options,
 )
+from ledger_assets.storage.revisions import is_current
 from ledger_assets_tests import scenario
 from ledger_assets_tests.scenario import FIRST_PERIOD as JANUARY
 
@@ -209,7 +210,7 @@ def test_on_the_embedded_server_the_engine_logs_in_by_itself(run_home: Path):
 def test_what_dagster_had_stored_before_goes_to_the_engine(run_home: Path):
     settings = Settings(home=run_home)
     ensure_databases(settings)
-    administrator = database._dagster_database(settings)
+    administrator = database._dagster_database(settings, database.server_url(settings))
     with connect(administrator) as connection:
         connection.execute("CREATE TABLE kept (id serial, name text)")
     try:
@@ -222,7 +223,7 @@ def test_what_dagster_had_stored_before_goes_to_the_engine(run_home: Path):
 
 
 def test_migrations_hand_over_what_they_make(ledger_url: str):
-    assert migrations.current_revision(ledger_url) == migrations.newest_revision()
+    assert is_current(ledger_url)
     assert scenario.value_of(
         ledger_url, "SELECT pg_get_userbyid(relowner)::text FROM pg_class WHERE oid = 'control.batch'::regclass"
     ) == "ledger_owner"  # fmt: skip

@@ -7,7 +7,7 @@ import psycopg
 import pytest
 
 from ledger_assets.close_result import Outcome
-from ledger_assets.storage import periods
+from ledger_assets.storage import books, periods
 from ledger_assets.storage.batches import GateFailed
 from ledger_assets.storage.corrections import roll_back
 from ledger_assets.storage.database import connect, create_database, with_database
@@ -50,6 +50,24 @@ def test_two_months_close_with_the_same_figures(oldest_url: str, ledger_url: str
     assert close_two_months(oldest_url, tmp_path) == [Outcome.POSTED] * 3
     assert close_two_months(ledger_url, tmp_path) == [Outcome.POSTED] * 3
     assert facts(oldest_url) == facts(ledger_url)
+
+
+def test_readers_get_the_same_answers(oldest_url: str, ledger_url: str, tmp_path: Path):
+    answers = []
+    for url in (oldest_url, ledger_url):
+        close_two_months(url, tmp_path)
+        assert books.prepare_for_readers(url, JANUARY) == 6
+        with connect(url) as connection:
+            answers.append(
+                (
+                    books.fund_statement(connection, FEBRUARY, "TABARRU"),
+                    books.account_lines(connection, JANUARY, "1100-10"),
+                    books.explain_balance(connection, JANUARY, "1100-10"),
+                    [line | {"load_id": None} for line in books.explain_entry(connection, JANUARY, 70)],
+                )
+            )
+    assert answers[0] == answers[1]
+    assert all(answers[0])
 
 
 def test_late_transactions_reopening_and_locking_give_the_same_figures(

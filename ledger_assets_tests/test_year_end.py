@@ -12,8 +12,9 @@ from click.testing import CliRunner
 from ledger_assets.accounting.year_end import ClosingBalance, carry_to_surplus
 from ledger_assets.cli import main
 from ledger_assets.storage.batches import Batch, BatchStateError, BuiltUpon, GateFailed, NotConfirmed, PreflightFailed
+from ledger_assets.storage.books import explain_balance, explain_entry, fund_statement
 from ledger_assets.storage.control_totals import measure
-from ledger_assets.storage.database import database_name
+from ledger_assets.storage.database import connect, database_name
 from ledger_assets.storage.derived_batches import _opened, _year_end_entries, close_year
 from ledger_assets.storage.staging import stage_shards
 from ledger_assets_tests import scenario
@@ -122,6 +123,21 @@ def test_the_worked_year(books: str) -> None:
          "Year end: income and expense to the surplus of the fund", total)
         for number, fund, total in ((4, "OPERATOR", "300.10"), (5, "TABARRU", "600.20"), (6, "TANAHUD", "600.20"))
     ]  # fmt: skip
+
+
+def test_readers_see_the_year_in_the_statement_of_a_fund_and_its_end_in_the_balance(books: str) -> None:
+    closed_year(books)
+    with connect(books) as connection:
+        statement = fund_statement(connection, DECEMBER, "TABARRU")
+        parts = explain_balance(connection, DECEMBER, "3200-20")
+        (line, *_) = explain_entry(connection, DECEMBER, 5)
+    assert [(row["account_code"], row["amount"]) for row in statement] == [
+        (None, Decimal(0)), ("4110-20", Decimal("600.20")), ("5110-20", Decimal("-350.00")), (None, Decimal("250.20")),
+    ]  # fmt: skip
+    assert [(part["kind"], part["amount"]) for part in parts] == [
+        ("opening balance", Decimal(0)), ("YEAREND", Decimal("-250.20")),
+    ]  # fmt: skip
+    assert (line["rule_set"], line["txn_id"], line["amount_expression"]) == ("year-end", None, None)
 
 
 def test_the_next_year_opens_with_neither_income_nor_expense(books: str, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ The rules are stated once. Pandera checks a frame against all of them; only when
 rules it breaks, and what was accepted goes through Pandera again.
 """
 
+from calendar import monthrange
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -170,6 +171,7 @@ def _rules(expected: Expectation) -> dict[str, pl.Expr]:
     A missing value breaks only the rule that it must be there.
     """
     first = first_day(expected.period)
+    last = first.replace(day=monthrange(first.year, first.month)[1])
     gross = pl.col(GROSS)
     return {
         "MISSING_TXN_ID": pl.col("txn_id").is_null(),
@@ -181,7 +183,7 @@ def _rules(expected: Expectation) -> dict[str, pl.Expr]:
         "MISSING_DATE": _any(pl.col(name).is_null() for name in DATES),
         "MISSING_AMOUNT": _any(pl.col(name).is_null() for name in AMOUNTS),
         "TEXT_TOO_LONG": _any(pl.col(name).str.len_bytes() > LONGEST_TEXT for name in TEXTS),
-        "WRONG_MONTH": pl.col("bank_value_date").dt.truncate("1mo") != first,
+        "WRONG_MONTH": ~pl.col("bank_value_date").is_between(first, last),
         "WRONG_CURRENCY": pl.col("currency") != expected.currency,
         # A cast loses further decimals silently: what is still equal had none.
         "TOO_MANY_DECIMALS": _any(

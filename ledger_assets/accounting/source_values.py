@@ -25,6 +25,9 @@ _PLAIN: Final = r"^-?[0-9]{1,16}(\.[0-9]{1,2})?$"
 _WIDE: Final = r"^-?[0-9]{1,18}(\.[0-9]{1,18})?$"
 _FIRST_DAY: Final = date.min  # 0001-01-01: before it Python does not follow, nor after 9999-12-31
 _LAST_DAY: Final = date.max
+_EPOCH: Final = date(1970, 1, 1)
+_PER_DAY: Final = {"ms": 86_400_000, "us": 86_400_000_000, "ns": 86_400_000_000_000}
+_NO_DAY: Final = ("is not a day of the years 1 to 9999", "correct the file")
 _DAYS: Final = "write days as 2025-01-31, or give their notation as [date] format in the mapping"
 
 
@@ -54,9 +57,9 @@ def as_text(column: pl.Series, rows: pl.Series) -> pl.Series:
     """String without blanks around it; null where nothing is left.
 
     Raises:
-        UnreadableValue: a NUL character, which PostgreSQL cannot store.
+        UnreadableValue: a NUL character, which PostgreSQL cannot store; a day outside the years 1 to 9999.
     """
-    text = _trimmed(column)
+    text = _trimmed(_in_the_calendar(column, rows))
     _demand(text, ~text.str.contains("\0", literal=True), rows, ("holds a NUL character", "export the file again"))
     return text
 
@@ -98,20 +101,16 @@ def as_day(column: pl.Series, rows: pl.Series, notation: Notation) -> pl.Series:
         UnreadableValue: not an existing day of the years 1 to 9999 in that notation, or a time of day that would be
             lost.
     """
-    if column.dtype == pl.Date:
-        days = column
-    elif isinstance(column.dtype, pl.Datetime):
-        days = column.dt.date()
-        is_whole = days.cast(column.dtype) == column
-        _demand(column.cast(pl.String), is_whole, rows, ("is a moment, not a day", "store it as a date"))
-    else:
-        text = _trimmed(column)
-        days = text.str.to_date(notation.day, strict=False)
-        _demand(text, days.is_not_null(), rows, (f"is not a day written as {notation.day}", _DAYS))
-    is_possible = days.is_null() | days.is_between(_FIRST_DAY, _LAST_DAY)
-    # Polars panics when it spells a day far outside the calendar: its count of days is quoted then.
-    shown = column.to_physical().cast(pl.String)
-    _demand(shown, is_possible, rows, ("is not a day of the years 1 to 9999", "correct the file"))
+    if column.dtype == pl.Date or isinstance(column.dtype, pl.Datetime):
+        days = _in_the_calendar(column, rows).dt.date()
+        if isinstance(column.dtype, pl.Datetime):
+            is_midnight = column.to_physical() % _PER_DAY[column.dtype.time_unit] == 0
+            _demand(column, is_midnight, rows, ("is a moment, not a day", "store it as a date"))
+        return days
+    text = _trimmed(column)
+    days = text.str.to_date(notation.day, strict=False)
+    _demand(text, days.is_not_null(), rows, (f"is not a day written as {notation.day}", _DAYS))
+    _demand(text, days.is_between(_FIRST_DAY, _LAST_DAY), rows, _NO_DAY)
     return days
 
 
@@ -125,6 +124,16 @@ def as_whole_number(column: pl.Series, rows: pl.Series, first: int, last: int) -
     problem = (f"is not a whole number from {first} to {last}", "correct the file or choose another column")
     _demand(column.cast(pl.String).fill_null(""), numbers.is_between(first, last).fill_null(value=False), rows, problem)
     return numbers
+
+
+def _in_the_calendar(column: pl.Series, rows: pl.Series) -> pl.Series:
+    """The column, if it holds no day or moment outside the calendar: Polars panics when it spells one."""
+    if column.dtype == pl.Date or isinstance(column.dtype, pl.Datetime):
+        count = column.to_physical()
+        per_day = _PER_DAY[column.dtype.time_unit] if isinstance(column.dtype, pl.Datetime) else 1
+        first, last = ((day - _EPOCH).days for day in (_FIRST_DAY, _LAST_DAY))
+        _demand(count, (count // per_day).is_between(first, last), rows, _NO_DAY)  # quotes the count
+    return column
 
 
 def _trimmed(column: pl.Series) -> pl.Series:

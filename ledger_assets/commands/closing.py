@@ -7,7 +7,8 @@ from dataclasses import asdict
 import click
 
 from ledger_assets.commands.options import PERIOD, as_json, print_json, ready
-from ledger_assets.presentation import print_close, print_table
+from ledger_assets.lasting import lasting_imports
+from ledger_assets.presentation import print_close
 from ledger_assets.settings import Settings
 
 
@@ -31,7 +32,10 @@ def close(period: str, dry_run: bool, verbose: bool, as_json: bool) -> None:
 
         result = rehearse(settings, period, performed_by=getpass.getuser())
     else:
-        from ledger_assets.closing import close as run
+        with lasting_imports():
+            # What dagster.yaml names is imported with the rest: Dagster would do so a moment later.
+            from ledger_assets.closing import close as run
+            from ledger_assets.storage import dagster_storage  # noqa: F401
 
         result = run(settings, period, log_level="INFO" if verbose else "CRITICAL")
     if as_json:
@@ -52,7 +56,7 @@ def demo() -> None:
 
 
 @click.command()
-@click.option("--rows", default=1_000_000, show_default=True, type=click.IntRange(min=1))
+@click.option("--rows", default=1_000_000, show_default=True, type=click.IntRange(min=1), help="Transactions to close.")
 @click.option(
     "--lines",
     default="8",
@@ -60,15 +64,38 @@ def demo() -> None:
     type=click.Choice(["2", "8"]),
     help="Lines per entry: 8 = combined, 2 = three_entries.",
 )
+@click.option(
+    "--repeat",
+    default=1,
+    show_default=True,
+    type=click.IntRange(1, 100),
+    help="Rounds, each in a fresh database; the figures are their medians.",
+)
+@click.option(
+    "--seed",
+    default=1,
+    show_default=True,
+    type=click.IntRange(min=0),
+    help="The same seed gives the same transactions.",
+)
+@click.option("--compare", is_flag=True, help="Also post the rows by what a team would otherwise do.")
 @as_json
-def bench(rows: int, lines: str, as_json: bool) -> None:
+def bench(rows: int, lines: str, repeat: int, seed: int, compare: bool, as_json: bool) -> None:
     """Close generated transactions in a scratch database and compare with the bare COPY of the same rows."""
     from ledger_assets.bench import run_bench
+    from ledger_assets.bench.presentation import announcing, print_bench
 
-    result = run_bench(Settings.from_environment(), transactions=rows, lines=int(lines))
+    with announcing() as announce:
+        result = run_bench(
+            Settings.from_environment(),
+            transactions=rows,
+            lines=int(lines),
+            seed=seed,
+            repeat=repeat,
+            comparing=compare,
+            announce=announce,
+        )
     if as_json:
         print_json(result)
     else:
-        steps = result.pop("steps")
-        print_table("steps", [{"step": step, "seconds": seconds} for step, seconds in steps.items()])
-        print_table("close against bare COPY", [result])
+        print_bench(result)

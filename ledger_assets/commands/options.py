@@ -39,12 +39,16 @@ def ready(settings: Settings, role: str | None = None) -> str:
     DatabaseError for a login that does not have the role.
     """
     from ledger_assets.storage.database import ENGINE, administrator_url, ensure_databases, ledger_url, require_role
-    from ledger_assets.storage.migrations import migrate
+    from ledger_assets.storage.revisions import is_current
 
     ensure_databases(settings)
-    migrate(administrator_url(settings))
+    administrator = administrator_url(settings)
+    if not is_current(administrator):
+        from ledger_assets.storage.migrations import migrate
+
+        migrate(administrator)
     if role is not None:
-        require_role(administrator_url(settings), role)
+        require_role(administrator, role)
     return ledger_url(settings, role or ENGINE)
 
 

@@ -5,7 +5,9 @@ collects it for the gates. A leaf that nobody touched since is not read again, s
 what the gates measured.
 """
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import psycopg
@@ -28,25 +30,34 @@ def measure(url: str, batch_id: str, *, connections: int = 2) -> None:
 
     Raises BatchStateError when another run has replaced the batch meanwhile.
     """
-    parameters = {"batch_id": batch_id}
-
-    def listed(name: str) -> list[tuple[Any, ...]]:
-        return in_transaction(url, lambda connection: connection.execute(statement(name), parameters).fetchall())
-
-    loads, workers = listed("control/batch_loads"), listed("control/batch_workers")
-    work: list[tuple[str, dict[str, Any]]] = [
-        ("control/measure_worker", {"batch_id": batch_id, "worker_number": number}) for (number,) in workers
-    ]
-    work += [("control/measure_load", {"load_id": load_id}) for (load_id,) in loads]
-    work.append(("control/measure_origin", parameters))
-
-    def read_leaf(item: tuple[str, dict[str, Any]]) -> None:
-        name, arguments = item
-        with explained():
-            in_transaction(url, lambda connection: connection.execute(statement(name), arguments))
-
+    workers = _listed(url, "control/batch_workers", batch_id)
+    work: list[Callable[[], None]] = [partial(measure_worker, url, batch_id, number) for (number,) in workers]
+    work += [partial(measure_loads, url, batch_id), partial(_read, url, "control/measure_origin", batch_id=batch_id)]
     with ThreadPoolExecutor(connections) as pool:
-        list(pool.map(read_leaf, work))
+        for reading in [pool.submit(read_leaves) for read_leaves in work]:
+            reading.result()
+
+
+def measure_worker(url: str, batch_id: str, worker_number: int) -> None:
+    """Have the server add up the two leaves of a worker that has completed, unless they are as it read them before."""
+    _read(url, "control/measure_worker", batch_id=batch_id, worker_number=worker_number)
+
+
+def measure_loads(url: str, batch_id: str) -> None:
+    """Have the server add up the loads that a batch is made of, unless they are as it read them before."""
+    for (load_id,) in _listed(url, "control/batch_loads", batch_id):
+        _read(url, "control/measure_load", load_id=load_id)
+
+
+def _listed(url: str, name: str, batch_id: str) -> list[tuple[Any, ...]]:
+    return in_transaction(
+        url, lambda connection: connection.execute(statement(name), {"batch_id": batch_id}).fetchall()
+    )
+
+
+def _read(url: str, name: str, **arguments: Any) -> None:
+    with explained():
+        in_transaction(url, lambda connection: connection.execute(statement(name), arguments))
 
 
 def read(connection: psycopg.Connection, batch_id: str) -> ControlTotals:

@@ -53,7 +53,7 @@ def administrator_url(settings: Settings) -> str:
     """The URL of the database of the ledger for whoever sets it up: the superuser of the embedded server, or the user's
     login with all its rights.
     """
-    return settings.database_url or with_database(server_url(settings), "ledger")
+    return _ledger_database(settings, server_url(settings))
 
 
 def ledger_url(settings: Settings, role: str = ENGINE) -> str:
@@ -66,13 +66,17 @@ def ledger_url(settings: Settings, role: str = ENGINE) -> str:
 
 def dagster_url(settings: Settings) -> str:
     """The URL of the database that holds Dagster's runs, events and schedules."""
-    return _with_the_rights_of(ENGINE, _dagster_database(settings), settings)
+    return _with_the_rights_of(ENGINE, _dagster_database(settings, server_url(settings)), settings)
 
 
-def _dagster_database(settings: Settings) -> str:
+def _ledger_database(settings: Settings, server: str) -> str:
+    return settings.database_url or with_database(server, "ledger")
+
+
+def _dagster_database(settings: Settings, server: str) -> str:
     if settings.database_url:
         return with_database(settings.database_url, f"{database_name(settings.database_url)}_dagster")
-    return with_database(server_url(settings), "dagster")
+    return with_database(server, "dagster")
 
 
 def _with_the_rights_of(role: str, url: str, settings: Settings) -> str:
@@ -130,8 +134,10 @@ def ensure_databases(settings: Settings) -> None:
     text indexes build in two thirds of the time. The roles come into being too, and Dagster's database goes to the
     engine. Raises DatabaseError when the server is too old or the user may not create databases or roles.
     """
-    wanted = [database_name(url) for url in (administrator_url(settings), _dagster_database(settings))]
-    with _connect_to_any_database(server_url(settings)) as connection:
+    server = server_url(settings)
+    dagster = _dagster_database(settings, server)
+    wanted = [database_name(url) for url in (_ledger_database(settings, server), dagster)]
+    with _connect_to_any_database(server) as connection:
         release = connection.info.server_version // 10_000
         if release < OLDEST_SERVER:
             raise DatabaseError(
@@ -145,7 +151,7 @@ def ensure_databases(settings: Settings) -> None:
                 create_database(connection, name)
         if not _have_all_roles(connection):
             ensure_roles(connection)
-    _hand_over(_dagster_database(settings))
+    _hand_over(dagster)
 
 
 def create_database(connection: psycopg.Connection, name: str) -> None:

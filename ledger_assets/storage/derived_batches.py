@@ -4,11 +4,9 @@ They are staged, gated and posted as deliveries are. What may be opened is decid
 entries they consist of, in `accounting/reversal.py` and `accounting/year_end.py`.
 """
 
-import io
 from collections.abc import Iterable, Iterator
 from functools import partial
 
-import polars as pl
 import psycopg
 from psycopg import sql
 
@@ -19,6 +17,7 @@ from ledger_assets.storage.audit import attempting
 from ledger_assets.storage.batches import Batch, GateFailed, explained, post_batch, take_snapshot
 from ledger_assets.storage.batches import batch as read_batch
 from ledger_assets.storage.database import in_transaction, statement
+from ledger_assets.storage.packed_rows import read
 from ledger_assets.storage.staging import Shard, stage_shards
 from ledger_assets.storage.validation import validate
 
@@ -108,8 +107,8 @@ def _counter_entries(url: str, batch: Batch) -> Iterator[Shard]:
         headers, lines = in_transaction(
             url,
             lambda connection: (
-                _read(connection, "ledger/read_headers", HEADERS, place),
-                _read(connection, "ledger/read_lines", LINES, place),
+                read(connection, _of("ledger/read_headers", place), HEADERS, order=["je_number"]),
+                read(connection, _of("ledger/read_lines", place), LINES, order=["je_number", "line_number"]),
             ),
         )
         return reverse(headers, lines, first_je_number=first_number, period=batch.period), headers.height
@@ -146,14 +145,5 @@ def _carried(connection: psycopg.Connection, batch: Batch, first_number: int) ->
     )
 
 
-def _read(connection: psycopg.Connection, name: str, schema: pl.Schema, place: dict[str, str | int]) -> pl.DataFrame:
-    """Posted rows as a frame, by COPY … CSV as source rows are read."""
-    query = sql.SQL(statement(name)).format(**place)
-    buffer = io.BytesIO()
-    with connection.cursor().copy(sql.SQL("COPY ({}) TO STDOUT (FORMAT csv)").format(query)) as copy:
-        for block in copy:
-            buffer.write(block)
-    if buffer.tell() == 0:
-        return schema.to_frame()
-    buffer.seek(0)
-    return pl.read_csv(buffer, has_header=False, schema=schema, empty_string_is_null=False)
+def _of(name: str, place: dict[str, str | int]) -> sql.Composed:
+    return sql.SQL(statement(name)).format(**place)

@@ -9,8 +9,9 @@ that load the same file do it once.
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
@@ -164,9 +165,11 @@ def _ingest(
         book_currency, is_inferred = _book_currency(connection, currency, leading[-1], loaded_by)
         loading = _open(connection, identity | {"file_name": path.name, "loaded_by": loaded_by}, period)
         judged = _judged(chain(leading, batches), period, book_currency, must_be_uniform=is_inferred)
-        for batch in _one_ahead(judged):
-            _write(loading, batch)
-            progress(batch.mapped.frame.height + batch.mapped.skipped)
+        # Closed here, whatever happens: the garbage collector might do it in a thread that the reader's waits for.
+        with closing(_one_ahead(judged)) as ready:
+            for batch in ready:
+                _write(loading, batch)
+                progress(batch.mapped.frame.height + batch.mapped.skipped)
         if _state_of(path) != before:
             raise SourceFileError(str(path), "it changed while it was read", "load it when its writer has finished")
         _close(loading, loaded_by)
@@ -259,7 +262,7 @@ def _judged(batches: Iterator[Mapped], period: str, currency: str, *, must_be_un
         yield _Batch(mapped, judge(mapped.frame, period=period, currency=currency, raw=mapped.raw))
 
 
-def _one_ahead(items: Iterator[_T]) -> Iterator[_T]:
+def _one_ahead(items: Iterator[_T]) -> Generator[_T]:
     """The same items, the next one made in a thread while the present one is in use.
 
     Polars and the database each keep one core busy: reading and judging is over when the COPY of the batch before is.
@@ -282,14 +285,13 @@ def _open(connection: psycopg.Connection, record: dict[str, Any], period: str) -
 def _write(loading: _Loading, batch: _Batch) -> None:
     """Store the accepted rows of a batch that are new, and the rejected ones."""
     accepted, rejected = batch.judgement
-    accepted = accepted.with_columns(period=pl.lit(loading.period), load_id=pl.lit(loading.load_id, pl.Int32))
     if loading.has_earlier and accepted.height:
         accepted, repeated = _without_earlier(loading, accepted, batch.mapped)
         rejected = pl.concat([rejected, repeated])
     if accepted.height:
         with loading.connection.cursor() as cursor:
             loading.leaf = loading.leaf or _create_leaf(cursor, loading.load_id)
-            copy_frame(cursor, loading.leaf, accepted, freeze=True)
+            copy_frame(cursor, loading.leaf, accepted, freeze=True)  # period and load are the leaf's defaults
     if rejected.height:
         with loading.connection.cursor().copy(statement("source/copy_rejected")) as copy:
             for row in rejected.iter_rows():

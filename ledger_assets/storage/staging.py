@@ -1,16 +1,18 @@
 """Stage a batch: read its source rows, expand them into entries, write each worker's leaves (A3, B3, B5).
 
-A stream of shards. One thread reads and expands in the order of the workers, because a worker's numbers start where
-those of the one before end; two threads write. At most four shards are in memory at a time, whatever the size of the
-month.
+A stream of shards. Two threads read ahead; one expands in the order of the workers, because a worker's numbers start
+where those of the one before end; two write. At most four shards of entries are in memory at a time, and the
+transactions of three, whatever the size of the month.
 
 A worker's leaves, its exceptions, its record and its checkpoint are one transaction, so a kill leaves whole workers
-or none.
+or none. What was stored is measured for the gates while the next worker's rows are on their way; the gates read again
+what changed since.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections import deque
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -30,11 +32,13 @@ from ledger_assets.accounting.seal import SEAL_VERSION, Dictionary, seal_blocks
 from ledger_assets.storage.batches import Batch, explained, fail
 from ledger_assets.storage.batches import batch as read_batch
 from ledger_assets.storage.binary_copy import copy_frame
+from ledger_assets.storage.control_totals import measure_loads, measure_worker
 from ledger_assets.storage.database import connect, in_transaction, statement
 from ledger_assets.storage.seals import read_dictionary
 from ledger_assets.storage.slices import read_slice
 from ledger_assets.storage.unstorable_text import storable
 
+READERS = 2
 WRITERS = 2
 SHARDS_IN_MEMORY = 4
 
@@ -64,7 +68,8 @@ def stage(
     Whatever goes wrong, the batch is recorded as FAILED with the reason, completed leaves are kept for inspection,
     and the error is raised. `progress` is told the transactions of each worker as it completes.
     """
-    return stage_shards(url, batch, _journaled(url, batch, rules), performed_by=performed_by, progress=progress)
+    with closing(_journaled(url, batch, rules)) as shards:
+        return stage_shards(url, batch, shards, performed_by=performed_by, progress=progress)
 
 
 def stage_shards(
@@ -88,15 +93,36 @@ def stage_shards(
     return staged
 
 
-def _journaled(url: str, batch: Batch, rules: CompiledRules) -> Iterator[Shard]:
-    def entries(slices: list[Slice], first_number: int) -> tuple[Expansion, int]:
-        pieces = in_transaction(url, lambda connection: [read_slice(connection, *piece) for piece in slices])
-        transactions = pl.concat(pieces)
-        expansion = expand(transactions, rules, first_je_number=first_number, period=batch.period)
-        return expansion, transactions.height
+def _journaled(url: str, batch: Batch, rules: CompiledRules) -> Generator[Shard]:
+    def entries(transactions: Future[pl.DataFrame], first_number: int) -> tuple[Expansion, int]:
+        frame = transactions.result()
+        return expand(frame, rules, first_je_number=first_number, period=batch.period), frame.height
 
-    for worker_number, slices in in_transaction(url, lambda connection: _planned(connection, batch)):
-        yield worker_number, partial(entries, slices)
+    planned = in_transaction(url, lambda connection: _planned(connection, batch))
+    with closing(_read_ahead(url, planned)) as read:
+        for worker_number, transactions in read:
+            yield worker_number, partial(entries, transactions)
+    measure_loads(url, batch.batch_id)  # all is read; the writers are still at work
+
+
+def _read_ahead(url: str, planned: Iterable[tuple[int, list[Slice]]]) -> Generator[tuple[int, Future[pl.DataFrame]]]:
+    """The transactions of each worker in turn, while those of the next ones are being read.
+
+    To be closed by whoever leaves it before its end. Left to the garbage collector it would wait for its threads in
+    whatever thread that happens to run, which can be one that they wait for.
+    """
+    ahead: deque[tuple[int, Future[pl.DataFrame]]] = deque()
+    with ThreadPoolExecutor(READERS, "source-reader") as readers:
+        for worker_number, slices in planned:
+            ahead.append((worker_number, readers.submit(in_transaction, url, partial(_read, slices=slices))))
+            if len(ahead) > READERS:
+                yield ahead.popleft()
+        yield from ahead
+
+
+def _read(connection: psycopg.Connection, slices: list[Slice]) -> pl.DataFrame:
+    connection.execute(statement("source/read_without_helpers"))
+    return pl.concat([read_slice(connection, *piece) for piece in slices])
 
 
 def _write_workers(url: str, batch: Batch, shards: Iterable[Shard], progress: Progress) -> Staged:
@@ -107,10 +133,11 @@ def _write_workers(url: str, batch: Batch, shards: Iterable[Shard], progress: Pr
     def write(worker_number: int, expansion: Expansion, transactions: int, started_at: datetime) -> Staged:
         try:
             staged = _write_worker(url, batch, worker_number, expansion, transactions, started_at, dictionary)
-            progress(transactions)
-            return staged
         finally:
             in_memory.release()
+        progress(transactions)
+        measure_worker(url, batch.batch_id, worker_number)
+        return staged
 
     dictionary = in_transaction(url, lambda connection: read_dictionary(connection, batch.batch_id))
     with ThreadPoolExecutor(WRITERS) as pool:
@@ -230,8 +257,8 @@ def fill_leaves(
     if row is None:
         raise AssertionError("staging.create_leaves returned no row")
     header_leaf, line_leaf = row
-    copy_frame(cursor, _table(header_leaf), headers, freeze=True)
-    copy_frame(cursor, _table(line_leaf), lines, freeze=True)
+    copy_frame(cursor, _table(header_leaf), headers.drop("period"), freeze=True)  # the leaf's default
+    copy_frame(cursor, _table(line_leaf), lines.drop("period"), freeze=True)
     return {"header_leaf": header_leaf, "line_leaf": line_leaf, "lines": lines.height, **numbers}
 
 

@@ -1,7 +1,9 @@
 """Other people's columns as transactions: what each part of a mapping does, and what a mapping file may not say."""
 
+from collections.abc import Callable
 from datetime import date, datetime
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,7 @@ from ledger_assets.accounting.money import from_minor, split
 from ledger_assets.accounting.schemas import SOURCE_COLUMNS, judge
 from ledger_assets.accounting.source_errors import MappingError, UnreadableValue
 from ledger_assets.accounting.source_mapping import Mapped, SourceMapping
-from ledger_assets.accounting.source_values import Notation, as_amount, as_day
+from ledger_assets.accounting.source_values import Notation, as_amount, as_day, as_text
 
 FULL = """
 [columns]
@@ -187,6 +189,14 @@ def test_a_moment_is_a_day_only_at_midnight() -> None:
     assert as_day(pl.Series([datetime(2025, 1, 2), None]), rows, Notation()).to_list() == [date(2025, 1, 2), None]  # noqa: DTZ001
     with pytest.raises(UnreadableValue, match="is a moment"):
         as_day(pl.Series([datetime(2025, 1, 2, 23, 30)]), rows, Notation())  # noqa: DTZ001
+
+
+@pytest.mark.parametrize("count", [2**63 - 1, 1 - 2**63, 10**17])
+@pytest.mark.parametrize("read", [partial(as_day, notation=Notation()), as_text])
+def test_a_moment_outside_the_calendar_is_named(read: Callable[..., pl.Series], count: int) -> None:
+    column = pl.Series("d", [0, count]).cast(pl.Datetime("ms"))  # Polars panics when it spells it
+    with pytest.raises(UnreadableValue, match=r"row 2, column d: .* is not a day of the years 1 to 9999"):
+        read(column, rows=pl.Series([1, 2]))
 
 
 def test_a_year_that_is_none_is_named() -> None:

@@ -1,7 +1,7 @@
 """The verdict on rows: each reason, all reasons of a row, and no row lost. The oracle judges one row at a time."""
 
 import json
-from datetime import date
+from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -50,6 +50,22 @@ def judged(*changes: dict[str, Any]) -> Judgement:
 def reasons_of(change: dict[str, Any]) -> list[str]:
     rejected = judged(change).rejected
     return rejected["reasons"].to_list()[0] if rejected.height else []
+
+
+@pytest.mark.parametrize(
+    ("period", "first", "last"),
+    [
+        ("2025-01", date(2025, 1, 1), date(2025, 1, 31)),
+        ("2024-12", date(2024, 12, 1), date(2024, 12, 31)),
+        ("2024-02", date(2024, 2, 1), date(2024, 2, 29)),
+        ("1900-02", date(1900, 2, 1), date(1900, 2, 28)),
+    ],
+)
+def test_a_month_takes_its_first_and_its_last_day_and_none_beside_them(period: str, first: date, last: date) -> None:
+    days = [first - timedelta(days=1), first, last, last + timedelta(days=1)]
+    accepted, rejected = judge(delivery(*({"bank_value_date": day} for day in days)), period=period, currency="IDR")
+    assert accepted["bank_value_date"].to_list() == [first, last]
+    assert rejected["reasons"].to_list() == [["WRONG_MONTH"]] * 2
 
 
 def test_a_good_row_is_accepted_as_it_is() -> None:

@@ -1,7 +1,8 @@
 """The gates as functions and the gates in SQL name the same ones, whatever is wrong with a staged batch."""
 
+from collections import Counter
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 import psycopg
 import pytest
@@ -135,6 +136,71 @@ def test_functions_and_sql_agree_on_changes_that_meet(staged_url: str) -> None:
         compared(staged_url, statements, is_measured_before=is_measured_before, is_told=is_told)
 
     agree()
+
+
+# The largest amounts there are, on lines of one account and in one entry: their sums are beyond bigint.
+LARGEST: Final = (
+    f"UPDATE staging.je_line SET amount = {2**63 - 1} WHERE je_number BETWEEN 3 AND 9 AND amount > 0",
+    f"UPDATE staging.je_line SET amount = {-(2**63)} WHERE je_number = 9 AND amount < 0",
+)
+
+
+def test_what_is_measured_is_what_the_rows_add_up_to(staged_url: str) -> None:
+    """Added up once more in Python, whatever was done to the rows."""
+    at = scene(staged_url, LEAF)
+    for change in ["", *single_changes(at), *LARGEST, "; ".join(LARGEST)]:
+        with connect(superuser(staged_url)) as connection, connection.transaction(force_rollback=True):
+            connection.execute("DELETE FROM control.worker_measure")
+            if change:
+                _try(connection, change)
+            _measure(connection, batch_of(staged_url, FIRST_PERIOD).batch_id)
+            workers = connection.execute(
+                "SELECT worker_number, header_leaf::text, line_leaf::text FROM control.batch_worker "
+                "JOIN pg_class h ON h.oid = header_leaf JOIN pg_class l ON l.oid = line_leaf"
+            ).fetchall()
+            for worker_number, headers, lines in workers:
+                assert _measured(connection, worker_number) == _added_up(connection, headers, lines), change
+
+
+def _measured(connection: psycopg.Connection, worker_number: int) -> tuple[Any, ...]:
+    totals = connection.execute(
+        "SELECT entry_count, line_count, first_je_number, last_je_number, debit_total, credit_total, "
+        "unbalanced_entries, fund_unbalanced_entries, header_line_mismatches "
+        "FROM control.worker_measure WHERE worker_number = %s",
+        [worker_number],
+    ).fetchone()
+    accounts = connection.execute(
+        "SELECT account_id, line_count, debit_total, credit_total FROM control.worker_measure_account "
+        "WHERE worker_number = %s ORDER BY account_id",
+        [worker_number],
+    ).fetchall()
+    return totals, accounts
+
+
+def _added_up(connection: psycopg.Connection, headers: str, lines: str) -> tuple[Any, ...]:
+    fund_of = dict(connection.execute("SELECT account_id, fund FROM acct.chart_of_accounts").fetchall())
+    numbers = [number for (number,) in connection.execute(f"SELECT je_number FROM {headers}".encode()).fetchall()]
+    totals = Counter[int]()  # added up: a number that is there twice has two totals
+    for number, total in connection.execute(f"SELECT je_number, total_amount FROM {headers}".encode()).fetchall():
+        totals[number] += total
+    rows = connection.execute(f"SELECT je_number, account_id, amount FROM {lines}".encode()).fetchall()
+    most_accounts = max(sorted(set(fund_of.values())), key=list(fund_of.values()).count)
+    net, debit, funds = Counter[int](), Counter[int](), Counter[tuple[int, str]]()
+    accounts: dict[int, list[int]] = {}
+    for number, account_id, amount in rows:
+        net[number] += amount
+        debit[number] += max(amount, 0)
+        funds[number, fund_of.get(account_id, most_accounts)] += amount
+        account_totals = accounts.setdefault(account_id, [0, 0, 0])
+        for position, part in enumerate((1, max(amount, 0), max(-amount, 0))):
+            account_totals[position] += part
+    return (
+        len(numbers), len(rows), min(numbers, default=None), max(numbers, default=None),
+        sum(debit.values()), sum(debit.values()) - sum(net.values()),
+        sum(sums != 0 for sums in net.values()),
+        len({number for (number, _), sums in funds.items() if sums}),
+        sum(totals[number] != debit[number] for number in totals.keys() | net.keys()),
+    ), [(account_id, *accounts[account_id]) for account_id in sorted(accounts)]  # fmt: skip
 
 
 def _measure(connection: psycopg.Connection, batch_id: str) -> None:

@@ -242,3 +242,30 @@ def test_real_data_is_taken_in_to_the_cent(
     assert sum(result.accepted_count for result in results) == results[0].row_count
     assert value_of(ledger, "SELECT sum(gross_total) FROM source.load_total") == total
     assert value_of(ledger, "SELECT count(*) FROM source.txn_source") == results[0].row_count
+
+
+def test_a_large_leaf_is_indexed_by_several_processes_and_finds_its_duplicates(
+    ledger: psycopg.Connection, tmp_path: Path
+) -> None:
+    rows = 110_000
+    frames = [frame.with_columns(pl.col("policy_id").str.pad_end(199, "-")) for frame in generate("2025-01", rows, 1)]
+    last = frames[-1].tail(1).with_columns(txn_id=frames[0]["txn_id"].head(1), channel=pl.lit("ONLINE"))
+    path = tmp_path / "january.parquet"
+    write([*frames, last], path)
+    result = load(ledger, path)
+    assert (result.accepted_count, dict(result.reasons)) == (rows, {"DUPLICATE_TXN_ID": 1})
+    assert value_of(ledger, "SELECT row_number FROM source.rejected_row") == rows + 1
+    (leaf,) = rows_of(
+        ledger,
+        "SELECT pg_relation_size(leaf) AS bytes, reloptions, "
+        "ARRAY(SELECT split_part(pg_get_indexdef(indexrelid), ' USING ', 2) FROM pg_index WHERE indrelid = leaf "
+        "ORDER BY 1) AS indexes FROM source.load JOIN pg_class ON oid = leaf",
+    )
+    assert leaf["bytes"] > 32 * 1024 * 1024  # from where helpers are asked for
+    assert leaf["reloptions"] is None  # how it was indexed says nothing about how it is read
+    assert leaf["indexes"] == [
+        "brin (bank_value_date)",
+        "brin (row_number)",
+        "btree (product_code, channel)",
+        "btree (txn_id)",
+    ]

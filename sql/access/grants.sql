@@ -105,7 +105,7 @@ GRANT EXECUTE ON FUNCTION
     staging.create_leaves, staging.finish_worker, staging.finish_batch,
     staging.require_attempt, control.refuse_aborted, control.measure_origin,
     ledger.post_batch, ledger.take_snapshot,
-    ledger.hold_close, ledger.record_certificate
+    ledger.hold_close, ledger.record_certificate, ledger.prepare_for_readers, control.refresh_statistics
 TO ledger_engine;
 
 -- What the views and the reports ask; it changes nothing.
@@ -126,7 +126,8 @@ GRANT SELECT ON
     control.period, control.batch, control.batch_source_count, control.batch_load, control.unprocessed_load,
     control.load_batch, control.sequence_reservation_log, control.exception_queue, control.worker_measure,
     control.worker_measure_account, control.worker_measure_source, source.load, source.load_total, source.book_currency,
-    acct.rule_set, acct.chart_of_accounts, control.closing_obstacle, ledger.period_close, ledger.close_history, ledger.close_difference
+    acct.rule_set, acct.chart_of_accounts, control.closing_obstacle, ledger.period_close, ledger.close_history, ledger.close_difference,
+    control.batch_progress
 TO finance_viewer, batch_operator, batch_admin;
 -- How many rows were refused and why; not what they hold.
 GRANT SELECT (load_id, row_number, status, reasons, resolved_by, resolved_at, resolution) ON source.rejected_row
@@ -138,7 +139,8 @@ GRANT SELECT ON ledger.account_balance_snapshot, ledger.fund_balance, ledger.clo
 -- And workers, checkpoints, the rows that break a gate.
 GRANT SELECT ON
     control.batch_worker, control.batch_worker_slice, control.batch_checkpoint,
-    control.batch_validation_result, control.load_measure, control.load_measure_total, source.load_overlap
+    control.batch_validation_result, control.load_measure, control.load_measure_total, source.load_overlap,
+    control.watched_batch, control.workers_by_status, control.slow_workers, control.database_activity, control.recent_checkpoints
 TO batch_operator, batch_admin;
 
 -- And the rules, the entries; what changes the course of a close. (Not control.set_batch_state, which can say of a batch that
@@ -146,7 +148,7 @@ TO batch_operator, batch_admin;
 -- called decide when.)
 GRANT SELECT ON ALL TABLES IN SCHEMA acct TO batch_admin;
 GRANT SELECT ON staging.je_header_staging, staging.je_line_staging, ledger.ledger_entry_header, ledger.ledger_entry_line,
-    ledger.late_entry TO batch_admin;
+    ledger.late_entry, ledger.account_line, ledger.entry_origin TO batch_admin;
 GRANT EXECUTE ON FUNCTION
     control.preflight_failures, control.failed_conditions,
     control.open_batch, source.withdraw_load, source.acknowledge_rejections, acct.store_rule_set, acct.approve,

@@ -1,0 +1,2 @@
+-- Rows that do not say that they are of the period.
+SELECT count(*) FROM ONLY {leaf} WHERE {condition} AND (period = {period}) IS NOT TRUE

@@ -1,0 +1,2 @@
+-- Placeholder: its branch writes it.
+SELECT;

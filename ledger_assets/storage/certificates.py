@@ -70,10 +70,12 @@ def _issue(
         certificate = present(connection, period)
         rederive(connection, period, certificate, home)
         close_number = certificate["close_number"]
+        published = certificate_path(home, period, close_number).exists()  # asked first: a record comes before its file
         text = _stored_text(connection, period, close_number)
         if is_new := text is None:
+            if published:
+                raise _unknown_here(certificate_path(home, period, close_number))
             text = to_text(sign({**certificate, "issued_at": _now()}, key))
-            _require_free(certificate_path(home, period, close_number))
             (is_new,) = _one(connection, "certificate/record", period=period, document=text, performed_by=performed_by)
         if not is_new:  # it was there, or somebody has just been faster
             text = _stored_text(connection, period, close_number) or ""
@@ -209,13 +211,12 @@ def _require_unchanged(document: Document, certificate: Certificate, home: Path)
         )
 
 
-def _require_free(path: Path) -> None:
-    if path.exists():
-        raise CertificateError(
-            str(path),
-            "it certifies a close that this ledger knows nothing of",
-            "restore the ledger; if the books were begun anew, move the certificates of the old ones away",
-        )
+def _unknown_here(path: Path) -> CertificateError:
+    return CertificateError(
+        str(path),
+        "it certifies a close that this ledger knows nothing of",
+        "restore the ledger; if the books were begun anew, move the certificates of the old ones away",
+    )
 
 
 def _publish(path: Path, text: str) -> None:

@@ -211,7 +211,7 @@ RETURNS TABLE (rule text, problem text, fix text) LANGUAGE sql STABLE AS $$
                control.grouped(a.loaded_rows), control.grouped(a.loaded_gross), control.grouped(a.difference_rows),
                control.grouped(a.difference_gross)), '; ' ORDER BY a.period, a.txn_type)),
            format('deliver what is missing (a refused row is missing), withdraw the load that is too much, or let the source announce '
-                  'its totals anew: ledger-assets announce %s', min(a.period))
+                  'its totals anew: ledger-assets announce %s --type %s', min(a.period), min(a.txn_type))
     FROM control.announced_total a
     WHERE NOT a.agrees AND a.period IN (SELECT the_period UNION SELECT period FROM planned)
       AND (NOT control.is_closed(the_period) OR EXISTS (SELECT FROM planned))

@@ -67,7 +67,7 @@ def start_month_close(context: SensorEvaluationContext, ledger: LedgerResource) 
         return RunRequest(
             run_key=f"{month.period}:{print_of_it}",
             partition_key=month.period,
-            tags={"ledger/started_because": "prerequisites complete, announced totals arrived"},
+            tags={"started_because": "prerequisites complete, announced totals arrived"},
         )
     context.update_cursor(_remembered(situation, "; ".join(reasons), memory.get("taken", {})))
     return SkipReason("; ".join(reasons))

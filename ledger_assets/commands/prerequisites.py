@@ -2,7 +2,9 @@
 
 import getpass
 import re
+from collections.abc import Mapping
 from decimal import Decimal
+from typing import Any
 
 import click
 
@@ -10,16 +12,11 @@ from ledger_assets.commands.options import PERIOD, as_json, print_json, ready, s
 from ledger_assets.presentation import print_table
 from ledger_assets.settings import Settings
 
-TOTAL_COLUMNS = (
-    "txn_type",
-    "announced_rows",
-    "announced_gross",
-    "loaded_rows",
-    "loaded_gross",
-    "agrees",
-    "announced_at",
-)
-"""What people are shown; --json has every column."""
+COLUMNS = {
+    "prerequisites": ("prerequisite", "status", "reported_at", "reported_by", "reference"),
+    "announced_totals": ("txn_type", "announced_rows", "announced_gross", "loaded_rows", "loaded_gross", "agrees"),
+}
+"""What people are shown of a month, here and by `status`; --json has every column."""
 
 reference_option = click.option("--reference", metavar="TEXT", help="Where it can be looked up: a job, a ticket.")
 
@@ -99,11 +96,16 @@ def prerequisites(period: str | None, as_json: bool) -> None:
     for title, records in answer.items():
         if title == "waits_for":
             continue
-        is_totals = title == "announced_totals"
-        shown = [{key: row[key] for key in TOTAL_COLUMNS} for row in records] if is_totals else records
+        columns = COLUMNS[title] if period else None
+        shown = [{key: row[key] for key in columns} if columns else _in_words(row) for row in records]
         print_table(f"{title.replace('_', ' ')} {period or ''}".strip(), shown)
     for failure in answer.get("waits_for", []):
         say(f"{failure['problem']}. Fix: {failure['fix']}.")
+
+
+def _in_words(row: Mapping[str, Any]) -> dict[str, Any]:
+    """That something is not required is nothing to be told in capitals."""
+    return {key: {True: "yes", False: ""}[value] if key == "required" else value for key, value in row.items()}
 
 
 @click.command("require-prerequisite")

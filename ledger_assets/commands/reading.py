@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 
 from ledger_assets.commands.options import PERIOD, as_json, print_json, ready, say
+from ledger_assets.commands.prerequisites import COLUMNS
 from ledger_assets.presentation import out, print_table
 from ledger_assets.settings import Settings
 
@@ -28,7 +29,7 @@ STATUS_COLUMNS = {
     "loads": ("load_id", "file_name", "rows_in_file", "accepted", "rejected", "skipped", "unchanged", "posted_in"),
     "batches": ("batch_id", "attempt", "state", "rules", "entries", "lines", "started_by", "posted_at"),
     "gates": ("batch_id", "gate", "passed", "expected", "actual", "difference"),
-}
+} | COLUMNS
 """What people are shown of it; --json has every column."""
 
 

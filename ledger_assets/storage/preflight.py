@@ -5,6 +5,7 @@ by accounting/preflight. The disk is that of the embedded server's data; nobody 
 """
 
 import shutil
+from contextlib import suppress
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -29,6 +30,7 @@ from ledger_assets.storage.staging import READERS, WRITERS
 
 CONNECTIONS_NEEDED = READERS + WRITERS + 2
 """A close reads and writes at once, starts the next worker meanwhile, and measures the source at the end."""
+_TAKES_NO_WRITES = (psycopg.errors.DiskFull, psycopg.errors.ReadOnlySqlTransaction)
 
 
 def preflight(url: str, period: str, *, data: Path | None, performed_by: str) -> list[Verdict]:
@@ -55,7 +57,8 @@ def preflight(url: str, period: str, *, data: Path | None, performed_by: str) ->
         _write_probe(url),
     ]
     if failed := {verdict.gate: verdict.detail for verdict in verdicts if not verdict.passed}:
-        in_transaction(url, lambda connection: _record(connection, period, failed, performed_by))
+        with suppress(*_TAKES_NO_WRITES):  # which is what the probe says then
+            in_transaction(url, lambda connection: _record(connection, period, failed, performed_by))
     return verdicts
 
 
@@ -89,6 +92,6 @@ def _write_probe(url: str) -> Verdict:
     started = perf_counter()
     try:
         in_transaction(url, lambda connection: connection.execute(statement("control/probe_write")))
-    except (psycopg.errors.DiskFull, psycopg.errors.ReadOnlySqlTransaction) as fault:
+    except _TAKES_NO_WRITES as fault:
         return write_probe(None, fault.diag.message_primary or type(fault).__name__)
     return write_probe(round((perf_counter() - started) * 1000))

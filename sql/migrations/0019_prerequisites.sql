@@ -161,8 +161,8 @@ BEGIN
     IF (before.required, before.description) IS NOT DISTINCT FROM (is_required, coalesce(describe, before.description)) THEN
         RETURN false;
     END IF;
-    INSERT INTO control.prerequisite AS p (name, description, required) VALUES (the_name, describe, is_required)
-    ON CONFLICT (name) DO UPDATE SET required = excluded.required, description = coalesce(excluded.description, p.description);
+    INSERT INTO control.prerequisite AS p (name, description, required) VALUES (the_name, coalesce(describe, before.description), is_required)
+    ON CONFLICT (name) DO UPDATE SET required = excluded.required, description = excluded.description;
     INSERT INTO audit.batch_operation (operation, performed_by, outcome, details)
     VALUES ('REQUIRE_PREREQUISITE', require_prerequisite.performed_by, 'SUCCESS', jsonb_strip_nulls(jsonb_build_object(
         'prerequisite', the_name, 'required', is_required, 'required_before', before.required, 'description', describe)));

@@ -45,7 +45,7 @@ def test_the_month_is_closed_on_its_last_day_if_it_can_be(
     assert isinstance(asked, RunRequest)
     assert asked.partition_key == JANUARY
     run = instance.create_run_for_job(
-        defs.resolve_job_def("month_close"), status=DagsterRunStatus.QUEUED, tags={PARTITION_NAME_TAG: JANUARY}
+        defs.resolve_job_def("month_close"), status=DagsterRunStatus.STARTED, tags={PARTITION_NAME_TAG: JANUARY}
     )
     assert tick(instance, resource, last_of_january) == f"2024-01 is being closed by run {run.run_id[:8]}"
     close_directly(ledger_url, JANUARY)

@@ -81,7 +81,7 @@ def _started(month: Month) -> str:
 
 
 def _remembered(situation: list[str], reason: str, taken: Mapping[str, Files]) -> str:
-    return json.dumps({"situation": situation, "reason": reason, "taken": taken})
+    return json.dumps({"reason": reason, "situation": situation, "taken": taken})  # people see its beginning
 
 
 # ------------------------------------------------------------------------------------------------ overdue

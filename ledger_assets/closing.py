@@ -10,6 +10,7 @@ import psycopg
 from dagster import DagsterInstance, ExecuteInProcessResult
 from dagster._core.errors import DagsterUnknownPartitionError
 
+from ledger_assets.accounting.preflight import PREFLIGHT_CHECKS
 from ledger_assets.assets.close_report import NOT_CERTIFIED
 from ledger_assets.assets.preflight import PREFLIGHT
 from ledger_assets.close_result import CloseResult, Outcome
@@ -71,8 +72,11 @@ def _what_became_of_it(
 
 def _outcome(run: ExecuteInProcessResult) -> Outcome:
     failed_checks = [check for check in run.get_asset_check_evaluations() if not check.passed]
-    rules_unsound = any(check.asset_key.to_user_string() == "journal_templates" for check in failed_checks)
-    if rules_unsound or any(PREFLIGHT in _failure_metadata(event) for event in _failures(run)):
+    not_ready = any(
+        check.asset_key.to_user_string() == "journal_templates" or check.check_name in PREFLIGHT_CHECKS
+        for check in failed_checks
+    )
+    if not_ready or any(PREFLIGHT in _failure_metadata(event) for event in _failures(run)):
         return Outcome.PREFLIGHT_FAILED
     if failed_checks:
         return Outcome.GATE_FAILED

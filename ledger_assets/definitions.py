@@ -9,10 +9,12 @@ from ledger_assets.assets.ledger_entries import ledger_entries
 from ledger_assets.assets.staged_journal_entries import staged_journal_entries
 from ledger_assets.assets.txn_source import txn_source
 from ledger_assets.automation.jobs import month_close
-from ledger_assets.automation.schedules import verify_daily, verify_ledger
+from ledger_assets.automation.schedules import month_close_on_last_day, verify_daily, verify_ledger
+from ledger_assets.automation.sensors import close_overdue, start_month_close
 from ledger_assets.checks.account_balance_snapshot import balance_controls
 from ledger_assets.checks.journal_templates import rule_controls
 from ledger_assets.checks.ledger_entries import seal_controls
+from ledger_assets.checks.preflight import preflight_controls
 from ledger_assets.checks.staged_journal_entries import gates_before_commit
 from ledger_assets.checks.txn_source import delivery_controls
 from ledger_assets.resources import LedgerResource
@@ -26,9 +28,17 @@ defs = Definitions(
         account_balance_snapshot,
         close_report,
     ],
-    asset_checks=[delivery_controls, rule_controls, gates_before_commit, seal_controls, balance_controls],
+    asset_checks=[
+        preflight_controls,
+        delivery_controls,
+        rule_controls,
+        gates_before_commit,
+        seal_controls,
+        balance_controls,
+    ],
     jobs=[month_close, verify_ledger],
-    schedules=[verify_daily],
+    schedules=[verify_daily, month_close_on_last_day],
+    sensors=[start_month_close, close_overdue],
     resources={"ledger": LedgerResource()},
     executor=in_process_executor,  # a process per step would cost two to three seconds of imports each
 )

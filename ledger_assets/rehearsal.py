@@ -14,6 +14,7 @@ from ledger_assets.settings import Settings
 from ledger_assets.storage.batches import Batch, PreflightFailed, end_dry_run, open_batch
 from ledger_assets.storage.batches import batch as read_batch
 from ledger_assets.storage.database import in_transaction, ledger_url
+from ledger_assets.storage.preflight import data_directory, preflight
 from ledger_assets.storage.rules import StoredRules, store_directory, usable
 from ledger_assets.storage.staging import Staged, stage
 from ledger_assets.storage.validation import GateResult, validate
@@ -37,6 +38,9 @@ def rehearse(settings: Settings, period: str, *, performed_by: str) -> CloseResu
             performed_by=performed_by,
         )
 
+    looked_at = preflight(url, period, data=data_directory(settings), performed_by=performed_by)
+    if not_ready := [f"{verdict.gate}: {verdict.detail}" for verdict in looked_at if not verdict.passed]:
+        return CloseResult.of(period, Outcome.PREFLIGHT_FAILED, started, problems=not_ready)
     try:
         rules, batch = in_transaction(url, open_dry_run)
     except (PreflightFailed, RuleError) as refusal:

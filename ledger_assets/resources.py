@@ -6,12 +6,14 @@ Belongs here: configuration that runs share. Not here: what a step does with it.
 import getpass
 from collections.abc import Callable
 from functools import cached_property
+from pathlib import Path
 
 import psycopg
 from dagster import ConfigurableResource
 
 from ledger_assets.settings import Settings
 from ledger_assets.storage.database import T, connect, in_transaction, ledger_url
+from ledger_assets.storage.preflight import data_directory
 
 
 class LedgerResource(ConfigurableResource):  # type: ignore[type-arg]
@@ -47,6 +49,11 @@ class LedgerResource(ConfigurableResource):  # type: ignore[type-arg]
     @property
     def actor(self) -> str:
         return self.performed_by or getpass.getuser()
+
+    @property
+    def data_directory(self) -> Path | None:
+        """Where the server's data lies; None for a server that is not on our disk."""
+        return data_directory(self.settings, self.url)
 
     def connect(self) -> psycopg.Connection:
         """A connection to the ledger; to be used as a context manager, which commits or rolls back, and closes."""

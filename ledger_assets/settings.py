@@ -40,6 +40,7 @@ class Settings:
     rule_set: str = "combined"
     currency: str | None = None
     signing_key: bytes | None = field(default=None, repr=False)
+    close_due_day: int = 5
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] = os.environ) -> Self:
@@ -56,6 +57,7 @@ class Settings:
             rule_set=_rule_set(given),
             currency=_currency(given),
             signing_key=_signing_key(given),
+            close_due_day=_close_due_day(given),
         )
 
     @property
@@ -115,6 +117,14 @@ def _signing_key(given: Mapping[str, str]) -> bytes | None:
             "LEDGER_SIGNING_KEY", "(not shown)", "write 32 random bytes in base64: openssl rand -base64 32"
         )
     return seed
+
+
+def _close_due_day(given: Mapping[str, str]) -> int:
+    """A day that every month has."""
+    value = given.get("LEDGER_CLOSE_DUE_DAY", str(Settings.close_due_day))
+    if not re.fullmatch(r"[1-9]|1[0-9]|2[0-8]", value):
+        raise SettingsError("LEDGER_CLOSE_DUE_DAY", value, "write a day of the following month, 1 to 28, for example 5")
+    return int(value)
 
 
 def _database_url(given: Mapping[str, str]) -> str | None:

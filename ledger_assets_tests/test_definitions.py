@@ -30,7 +30,15 @@ GRAPH = {
 
 # asset: its blocking checks, all by month where the asset is
 CHECKS = {
-    "txn_source": {"loads_intact", "rejected_rows_resolved"},
+    "txn_source": {
+        "announced_totals_arrived",
+        "disk_space",
+        "free_connections",
+        "loads_intact",
+        "prerequisites_complete",
+        "rejected_rows_resolved",
+        "write_probe",
+    },
     "journal_templates": {
         "approved_by_a_second_person",
         "components_reach_their_fund",
@@ -106,6 +114,14 @@ def test_the_ledger_is_verified_every_night():
     (schedule,) = [one for one in defs.schedules or [] if one.name == "verify_daily"]
     assert schedule.cron_schedule == "0 3 * * *"
     assert schedule.job_name == "verify_ledger"
+
+
+def test_what_starts_by_itself_and_what_is_off_until_it_is_switched_on():
+    sensors = {one.name: (one.default_status.value, one.minimum_interval_seconds) for one in defs.sensors or []}
+    assert sensors == {"start_month_close": ("RUNNING", 60), "close_overdue": ("RUNNING", 3600)}
+    schedules = {one.name: (one.default_status.value, one.cron_schedule) for one in defs.schedules or []}  # type: ignore[union-attr]
+    assert schedules == {"verify_daily": ("RUNNING", "0 3 * * *"), "month_close_on_last_day": ("STOPPED", "0 23 L * *")}
+    assert all(len(one.description or "") > 20 for one in [*(defs.sensors or []), *(defs.schedules or [])])  # type: ignore[union-attr]
 
 
 def test_the_job_closes_a_month_with_everything():

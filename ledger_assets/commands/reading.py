@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 
 from ledger_assets.commands.options import PERIOD, as_json, print_json, ready, say
+from ledger_assets.commands.prerequisites import COLUMNS
 from ledger_assets.presentation import out, print_table
 from ledger_assets.settings import Settings
 
@@ -19,12 +20,16 @@ PERIOD_STATUS = {
     "late_transactions": "period/late",
     "closes": "period/closes",
     "changed_by_the_last_close": "period/differences",
+    "prerequisites": "control/reported_prerequisites",
+    "announced_totals": "control/announced_totals",
 }
+ONLY_IF_ANY = ("prerequisites", "announced_totals")
+"""Not mentioned to people who use none of it."""
 STATUS_COLUMNS = {
     "loads": ("load_id", "file_name", "rows_in_file", "accepted", "rejected", "skipped", "unchanged", "posted_in"),
     "batches": ("batch_id", "attempt", "state", "rules", "entries", "lines", "started_by", "posted_at"),
     "gates": ("batch_id", "gate", "passed", "expected", "actual", "difference"),
-}
+} | COLUMNS
 """What people are shown of it; --json has every column."""
 
 
@@ -33,7 +38,7 @@ STATUS_COLUMNS = {
 @as_json
 def status(period: str | None, as_json: bool) -> None:
     """What state the months are in; with a month: what keeps it from closing, its loads, batches, gates, open
-    exceptions, late transactions, and its closes with what the last one changed.
+    exceptions, late transactions, its closes with what the last one changed, and what was reported and announced of it.
     """
     from ledger_assets.storage.database import connect
     from ledger_assets.storage.reading import rows
@@ -47,6 +52,8 @@ def status(period: str | None, as_json: bool) -> None:
         print_json(answer["months"] if period is None else answer)
         return
     for title, records in answer.items():
+        if title in ONLY_IF_ANY and not records:
+            continue
         shown = STATUS_COLUMNS.get(title)
         print_table(title, [{key: row[key] for key in shown} for row in records] if shown else records)
     for batch in answer.get("batches", []):

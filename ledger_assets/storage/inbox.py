@@ -20,6 +20,20 @@ def inbox(settings: Settings, period: str) -> Path:
     return settings.home / "inbox" / period
 
 
+def files_in_inbox(settings: Settings, period: str) -> dict[str, float]:
+    """The names of the files in a month's inbox, each with the second since 1970 at which it was put or changed there.
+
+    The mapping that lies beside them counts for all of them: changing it makes them new.
+    """
+    folder = inbox(settings, period)
+    if not folder.is_dir():
+        return {}
+    described = folder / MAPPING
+    since = described.stat().st_ctime if described.is_file() else 0.0
+    # The time at which the file came to lie here, whatever day a copying program gave it.
+    return {path.name: max(path.stat().st_ctime, since) for path in sorted(folder.iterdir()) if path.suffix in SUFFIXES}
+
+
 def ingest_inbox(url: str, settings: Settings, period: str, *, loaded_by: str) -> Iterator[LoadResult]:
     """Load every file of the month's inbox, in the order of their names; one that was loaded before changes nothing.
 

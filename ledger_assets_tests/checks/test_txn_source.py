@@ -33,10 +33,7 @@ def books(ledger_url: str) -> str:
 def test_refused_rows_are_shown_without_their_content(books: str, tmp_path: Path) -> None:
     deliver(books, JANUARY, folder=tmp_path, defects=["zero_amount", "missing_policy"])
     checks = evaluated(materialized(books, JANUARY, CHECKS))
-    assert {name: check.passed for name, check in checks.items()} == {
-        "loads_intact": True,
-        "rejected_rows_resolved": False,
-    }
+    assert (checks["loads_intact"].passed, checks["rejected_rows_resolved"].passed) == (True, False)
     refused = checks["rejected_rows_resolved"]
     assert (refused.metadata["expected"].value, refused.metadata["actual"].value) == ("0", "2")
     assert shown(refused, "first_offending_rows") == [

@@ -105,14 +105,19 @@ GRANT EXECUTE ON FUNCTION
     staging.create_leaves, staging.finish_worker, staging.finish_batch,
     staging.require_attempt, control.refuse_aborted, control.measure_origin,
     ledger.post_batch, ledger.take_snapshot,
-    ledger.hold_close, ledger.record_certificate, ledger.prepare_for_readers, control.refresh_statistics
+    ledger.hold_close, ledger.record_certificate, ledger.prepare_for_readers, control.refresh_statistics,
+    control.probe_write
 TO ledger_engine;
+
+-- What other systems call, with the role of who watches the close: a report changes nothing in the books, and it stands in the
+-- trail with its login. (A login of theirs may also be given these two functions and nothing else.)
+GRANT EXECUTE ON FUNCTION control.report_prerequisite, control.announce_source TO ledger_engine, batch_admin, batch_operator;
 
 -- What the views and the reports ask; it changes nothing.
 GRANT EXECUTE ON FUNCTION
     acct.shown_code, ledger.dictionary_entries, ledger.dictionary_text, ledger.seal_header, control.entry_description, control.is_closed,
     control.months_booked_in, control.loads_to_journal, control.month_to_book_in, control.origin_totals, control.expected_accounts,
-    ledger.is_closed, ledger.close_number
+    ledger.is_closed, ledger.close_number, control.prerequisites_of, control.prerequisite_failures
 TO ledger_engine, batch_admin, batch_operator, finance_viewer, auditor;
 GRANT EXECUTE ON FUNCTION ledger.fund_closings, ledger.latest_certificate TO ledger_engine, batch_admin, finance_viewer, auditor;
 
@@ -127,7 +132,8 @@ GRANT SELECT ON
     control.load_batch, control.sequence_reservation_log, control.exception_queue, control.worker_measure,
     control.worker_measure_account, control.worker_measure_source, source.load, source.load_total, source.book_currency,
     acct.rule_set, acct.chart_of_accounts, control.closing_obstacle, ledger.period_close, ledger.close_history, ledger.close_difference,
-    control.batch_progress
+    control.batch_progress, control.prerequisite, control.prerequisite_report, control.latest_prerequisite_report,
+    control.source_announcement, control.announced_total
 TO finance_viewer, batch_operator, batch_admin;
 -- How many rows were refused and why; not what they hold.
 GRANT SELECT (load_id, row_number, status, reasons, resolved_by, resolved_at, resolution) ON source.rejected_row
@@ -153,7 +159,7 @@ GRANT EXECUTE ON FUNCTION
     control.preflight_failures, control.failed_conditions,
     control.open_batch, source.withdraw_load, source.acknowledge_rejections, acct.store_rule_set, acct.approve,
     control.abort_batch, ledger.roll_back_batch, ledger.roll_back_chain, control.open_reversal, control.open_year_end,
-    control.lock_period, control.reopen_period
+    control.lock_period, control.reopen_period, control.require_prerequisite
 TO batch_admin;
 GRANT EXECUTE ON FUNCTION control.preflight_failures, control.failed_conditions TO batch_operator, finance_viewer;
 

@@ -1,0 +1,1 @@
+SELECT name AS prerequisite, description, required FROM control.prerequisite ORDER BY name

@@ -1,0 +1,1 @@
+SELECT rule, problem, fix FROM control.prerequisite_failures(%(period)s)

@@ -1,0 +1,1 @@
+SELECT control.probe_write()

@@ -23,6 +23,7 @@ from ledger_assets.commands import (
     transactions,
     verification,
     watching,
+    workers,
 )
 from ledger_assets.presentation import print_error
 from ledger_assets.settings import Settings, SettingsError
@@ -95,6 +96,7 @@ for module in (
     transactions,
     verification,
     watching,
+    workers,
 ):
     for command in vars(module).values():
         if isinstance(command, click.Command):

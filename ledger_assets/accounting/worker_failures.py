@@ -28,8 +28,8 @@ class Decision(StrEnum):
 def decide(failed: int, total: int) -> Decision:
     """The decision after `failed` of `total` workers have failed; both limits are shares of all workers of the batch.
 
-    Under 10 % it heals itself, at exactly 10 % no longer; from exactly 20 % on it pauses. So up to five workers one
-    failure is a pause, with six to ten workers one failure ends the batch after the others, from eleven on it is healed.
+    Under 10 % it heals itself, at exactly 10 % no longer; from exactly 20 % on it pauses. So with up to five workers
+    one failure is a pause, with six to ten it ends the batch after the others, from eleven on it is healed.
     Raises ValueError for counts that cannot be.
     """
     if not 0 <= failed <= total:

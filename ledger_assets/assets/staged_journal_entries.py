@@ -66,7 +66,9 @@ def staged_journal_entries(context: AssetExecutionContext, ledger: LedgerResourc
         staged = stage(ledger.database_url, batch, rules.compiled(), performed_by=ledger.actor, progress=tell)
     except WorkersFailed as refusal:
         raise Failure(
-            str(refusal), metadata={"workers": ledger.in_transaction(partial(_workers, batch=batch))}, allow_retries=False
+            str(refusal),
+            metadata={"workers": ledger.in_transaction(partial(_workers, batch=batch))},
+            allow_retries=False,
         ) from refusal
     if staged.resumed:
         context.log.info("%s: %s", batch.batch_id, staged.resumed)

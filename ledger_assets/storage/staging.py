@@ -139,7 +139,7 @@ def stage_shards(
             if not staged.workers_missing:
                 in_transaction(url, lambda connection: _finish(connection, batch, performed_by))
     except BaseException as fault:
-        # Without a database there is nobody to tell; the next staging of the month goes on from this attempt all the same.
+        # Without a database there is nobody to tell; the next staging of the month goes on from here all the same.
         with suppress(psycopg.Error), connect(url) as connection:
             fail(connection, batch, performed_by=performed_by, reason=f"staging: {told(fault)}")
         raise

@@ -44,9 +44,7 @@ def write_worker(
     started_at: datetime,
     dictionary: Dictionary,
 ) -> Written:
-    """One worker, one transaction. A failure is noted on the worker's record before it is raised; done again, after it was
-    done, it changes nothing.
-    """
+    """One worker, one transaction. A failure is noted on the worker's record before it is raised."""
     worker = {"batch_id": batch.batch_id, "attempt": batch.attempt, "worker_number": worker_number}
 
     def write(connection: psycopg.Connection) -> float:

@@ -9,6 +9,7 @@ from ledger_assets.assets.ledger_entries import ledger_entries
 from ledger_assets.assets.staged_journal_entries import staged_journal_entries
 from ledger_assets.assets.txn_source import txn_source
 from ledger_assets.automation.jobs import month_close
+from ledger_assets.automation.operator_jobs import month_close_rehearsal, restart_worker
 from ledger_assets.automation.schedules import verify_daily, verify_ledger
 from ledger_assets.checks.account_balance_snapshot import balance_controls
 from ledger_assets.checks.journal_templates import rule_controls
@@ -27,7 +28,7 @@ defs = Definitions(
         close_report,
     ],
     asset_checks=[delivery_controls, rule_controls, gates_before_commit, seal_controls, balance_controls],
-    jobs=[month_close, verify_ledger],
+    jobs=[month_close, month_close_rehearsal, restart_worker, verify_ledger],
     schedules=[verify_daily],
     resources={"ledger": LedgerResource()},
     executor=in_process_executor,  # a process per step would cost two to three seconds of imports each

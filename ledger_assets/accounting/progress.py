@@ -64,11 +64,12 @@ class EveryTenth:
 
 
 def duration(seconds: float) -> str:
-    """Seconds as people say them: 42 s, 3 min 05 s, 2 h 05 min."""
+    """Seconds as people say them: 42 s, 3 min 5 s, 20 min, 2 h 5 min."""
     whole = round(seconds)
     if whole < 60:
         return f"{whole} s"
     minutes, left = divmod(whole, 60)
     if minutes < 60:
-        return f"{minutes} min {left:02d} s"
-    return f"{minutes // 60} h {minutes % 60:02d} min"
+        return f"{minutes} min {left} s" if left else f"{minutes} min"
+    hours, left = divmod(minutes, 60)
+    return f"{hours} h {left} min" if left else f"{hours} h"

@@ -20,7 +20,7 @@ from ledger_assets.visible import visible
 SECONDS_BETWEEN: Final = 1.0
 LOOKS_AT_NOBODY: Final = 5
 """So many times in a row nobody has to be staging a batch until it counts as left alone."""
-WORKERS_SHOWN: Final = 20
+LINES_BESIDE_WORKERS: Final = 10
 COLOURS: Final = {"COMPLETED": "green", "RUNNING": "cyan", "FAILED": "red"}
 
 Look = Callable[[], Watched | None]
@@ -36,7 +36,7 @@ def watch(look: Look, console: Console, *, pause: Callable[[float], None] = time
         if console.is_terminal:
             with Live(console=console, auto_refresh=False, transient=True) as live:
                 for last in _looks(look, pause):
-                    live.update(_view(last), refresh=True)
+                    live.update(_view(last, console.height - LINES_BESIDE_WORKERS), refresh=True)
         else:
             said = ""
             for last in _looks(look, pause):
@@ -83,7 +83,7 @@ def how_it_ended(last: Watched | None) -> str:
             return f"{last.batch_id} is {last.state}: {last.failure_reason}"
 
 
-def _view(found: Watched) -> Group:
+def _view(found: Watched, lines: int) -> Group:
     head = Table.grid(padding=(0, 1))
     head.add_row(f"[bold]{escape(visible(found.batch_id))}[/]", found.state, f"attempt {found.attempt}")
     bar = Table.grid(padding=(0, 1))
@@ -94,13 +94,13 @@ def _view(found: Watched) -> Group:
         "VALIDATING": f"staged; its gates are next (ledger-assets close {found.period}, if nobody runs them)",
         "VALIDATED": "its gates have passed; posting is next",
     }.get(found.state, "" if found.stager or found.state != "PROCESSING" else "nobody is staging it")
-    return Group(head, bar, note, _workers(found))
+    return Group(head, bar, note, _workers(found, max(lines, 1)))
 
 
-def _workers(found: Watched) -> Table:
-    """Those that run or failed, then the others, up to a screenful."""
+def _workers(found: Watched, lines: int) -> Table:
+    """Those that failed or run before the others, as many as there are lines."""
     urgent = {"FAILED": 0, "RUNNING": 1, "PENDING": 2, "COMPLETED": 3}
-    shown = sorted(found.workers, key=lambda worker: (urgent[worker["status"]], worker["worker"]))[:WORKERS_SHOWN]
+    shown = sorted(found.workers, key=lambda worker: (urgent[worker["status"]], worker["worker"]))[:lines]
     hidden = len(found.workers) - len(shown)
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, caption=f"and {hidden} others" if hidden else None)
     for column in ("worker", "records", "seconds", "records/s"):

@@ -112,6 +112,9 @@ def _judged(steps: dict[str, Decimal], transactions: int, obstacles: list[str]) 
     judgement = dry_run.judge(steps, transactions, obstacles)
     figures = {name: float(value) if isinstance(value, Decimal) else value for name, value in asdict(judgement).items()}
     return figures | {
+        "recommendation": judgement.recommendation.value,
+        "reasons": list(judgement.reasons),
+        "throughput": judgement.throughput.value,
         "steps": [{"step": step, "seconds": float(seconds)} for step, seconds in steps.items()],
         "target_seconds": int(dry_run.TARGET_SECONDS),
         "window_seconds": int(dry_run.WINDOW_SECONDS),

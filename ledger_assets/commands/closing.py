@@ -65,7 +65,8 @@ def _reported(settings: Settings, result: "CloseResult") -> Path | None:
 @click.command()
 def demo() -> None:
     """Six generated months, one of them faulty, closed by a backfill through Dagster, and what came of it."""
-    from ledger_assets.demo import run_demo
+    with lasting_imports():
+        from ledger_assets.demo import run_demo
 
     settings = Settings.from_environment()
     ready(settings, "ledger_engine")

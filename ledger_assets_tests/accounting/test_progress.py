@@ -41,8 +41,8 @@ def test_however_many_workers_there_are_few_lines_are_told(workers: list[int], k
         (59.4, "59 s"),
         (59.6, "1 min"),
         (3599, "59 min 59 s"),
-        (3600, "1 h 00 min"),
-        (7500, "2 h 05 min"),
+        (3600, "1 h"),
+        (7500, "2 h 5 min"),
     ],
 )
 def test_durations(seconds: float, said: str):

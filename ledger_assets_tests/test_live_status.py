@@ -1,6 +1,7 @@
 """Watching a batch: what is shown of it, and when watching ends."""
 
 import io
+import re
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -42,7 +43,7 @@ def watched_as(looks: Sequence[Watched | None], *, terminal: bool = False) -> st
     left = iter(looks)
     watch(lambda: next(left), console, pause=lambda _: None)
     assert next(left, "seen to the end") == "seen to the end"
-    return console.file.getvalue()  # type: ignore[attr-defined]
+    return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", console.file.getvalue())  # type: ignore[attr-defined]
 
 
 def test_outside_of_a_terminal_each_change_is_a_line():

@@ -24,6 +24,7 @@ from ledger_assets.commands import (
     transactions,
     verification,
     watching,
+    workers,
 )
 from ledger_assets.presentation import print_error
 from ledger_assets.settings import Settings, SettingsError
@@ -97,6 +98,7 @@ for module in (
     transactions,
     verification,
     watching,
+    workers,
 ):
     for command in vars(module).values():
         if isinstance(command, click.Command):

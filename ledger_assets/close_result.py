@@ -31,7 +31,8 @@ class CloseResult:
 
     `problems` says in sentences what `gates` says in figures, and what else went wrong. `late` has the late
     transactions that the batch booked, by original month; `changes` what this close changed against the last one of
-    the month, by account.
+    the month, by account. `resumed` says what was kept of an attempt before; `dry_run` has the judgement of a dry run
+    (`accounting/dry_run.py`), and is None for a close.
     """
 
     period: str
@@ -47,6 +48,8 @@ class CloseResult:
     problems: list[str] = field(default_factory=list)
     late: list[dict[str, Any]] = field(default_factory=list)
     changes: list[dict[str, Any]] = field(default_factory=list)
+    resumed: str | None = None
+    dry_run: dict[str, Any] | None = None
 
     @classmethod
     def of(cls, period: str, outcome: Outcome, started: float, **details: Any) -> Self:

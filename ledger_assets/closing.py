@@ -58,6 +58,7 @@ def close(settings: Settings, period: str, *, log_level: str = "CRITICAL") -> Cl
         problems=_problems(run),
         late=[row for row in late if batch and row["batch_id"] == batch.batch_id and _posted(run)],
         changes=changes,
+        resumed=_resumed(run),
     )
 
 
@@ -91,6 +92,13 @@ def _posted(run: ExecuteInProcessResult) -> bool:
     for event in run.asset_materializations_for_node("ledger_entries"):
         return event.metadata["outcome"].value == "posted"
     return False
+
+
+def _resumed(run: ExecuteInProcessResult) -> str | None:
+    for event in run.asset_materializations_for_node("staged_journal_entries"):
+        if "resumed" in event.metadata:
+            return str(event.metadata["resumed"].value)
+    return None
 
 
 def _failures(run: ExecuteInProcessResult) -> list[Any]:

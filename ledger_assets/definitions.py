@@ -9,6 +9,7 @@ from ledger_assets.assets.ledger_entries import ledger_entries
 from ledger_assets.assets.staged_journal_entries import staged_journal_entries
 from ledger_assets.assets.txn_source import txn_source
 from ledger_assets.automation.jobs import month_close
+from ledger_assets.automation.operator_jobs import month_close_rehearsal, restart_worker
 from ledger_assets.automation.schedules import month_close_on_last_day, verify_daily, verify_ledger
 from ledger_assets.automation.sensors import close_overdue, start_month_close
 from ledger_assets.checks.account_balance_snapshot import balance_controls
@@ -36,7 +37,7 @@ defs = Definitions(
         seal_controls,
         balance_controls,
     ],
-    jobs=[month_close, verify_ledger],
+    jobs=[month_close, month_close_rehearsal, restart_worker, verify_ledger],
     schedules=[verify_daily, month_close_on_last_day],
     sensors=[start_month_close, close_overdue],
     resources={"ledger": LedgerResource()},

@@ -12,6 +12,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from ledger_assets.accounting.progress import duration
 from ledger_assets.visible import visible
 
 if TYPE_CHECKING:
@@ -75,6 +76,10 @@ def print_close(result: "CloseResult") -> None:
         "preflight_failed": f"[yellow]{result.period} was not started[/]",
     }.get(result.outcome, f"[red]{result.period} failed[/]")
     out.print(f"{headline} ({result.seconds:.1f} s)")
+    if result.resumed:
+        out.print(f"  {result.resumed}")
+    if result.dry_run:
+        print_judgement(result.dry_run)
     if result.late:
         print_table("late transactions booked", result.late)
     if result.changes:
@@ -84,6 +89,28 @@ def print_close(result: "CloseResult") -> None:
     for gate in result.gates:
         if gate["offending"]:
             print_table(f"{gate['gate']}: first rows", gate["offending"][:5])
+
+
+def print_judgement(run: Mapping[str, Any]) -> None:
+    """The recommendation of a dry run with its reasons, and the figures behind it."""
+    colour = {"PROCEED": "green", "WARNING": "yellow"}.get(run["recommendation"], "red")
+    out.print(f"[bold {colour}]{run['recommendation']}[/]")
+    for reason in run["reasons"]:
+        if reason.startswith("slow: "):  # the others are problems, told below
+            out.print(f"  {escape(visible(reason))}", soft_wrap=True)
+    if run["steps"]:
+        print_table("time", [{"step": one["step"], "seconds": f"{one['seconds']:,.1f}"} for one in run["steps"]])
+        target = f"target of {duration(run['target_seconds'])} {'met' if run['meets_target'] else 'missed'}"
+        window = f"window of {duration(run['window_seconds'])} {'fits' if run['fits_window'] else 'does not fit'}"
+        out.print(f"projected for a full close (+10 %): {duration(run['projected_seconds'])}; {target}, {window}")
+        least = f" (under {run['throughput_judged_from']:,} transactions)" if run["throughput"] == "not judged" else ""
+        out.print(
+            f"throughput: {run['transactions_per_second'] or 0:,} transactions a second, "
+            f"target {run['target_transactions_per_second']:,} {run['throughput']}{least}"
+        )
+    if run["not_rehearsed"]:
+        names = ", ".join(run["not_rehearsed"])
+        out.print(f"not rehearsed, in the inbox: {escape(visible(names))}", soft_wrap=True)
 
 
 def print_report(report: "Report") -> None:

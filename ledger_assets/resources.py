@@ -5,6 +5,7 @@ Belongs here: configuration that runs share. Not here: what a step does with it.
 
 import getpass
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import psycopg
 from dagster import ConfigurableResource
 
 from ledger_assets.settings import Settings
-from ledger_assets.storage.database import T, connect, in_transaction, ledger_url
+from ledger_assets.storage.database import T, as_role, connect, in_transaction, ledger_url
 from ledger_assets.storage.preflight import data_directory
 
 
@@ -54,6 +55,15 @@ class LedgerResource(ConfigurableResource):  # type: ignore[type-arg]
     def data_directory(self) -> Path | None:
         """Where the server's data lies; None for a server that is not on our disk."""
         return data_directory(self.settings, self.url)
+
+    @property
+    def the_settings(self) -> Settings:
+        """The environment's, with what this resource decides otherwise."""
+        return replace(self.settings, first_period=self.the_first_period, rule_set=self.the_rule_set)
+
+    def url_as(self, role: str) -> str:
+        """The URL of the ledger with the rights of another role; of the own login where it has not got it."""
+        return as_role(self.url, role) if self.url else ledger_url(self.settings, role)
 
     def connect(self) -> psycopg.Connection:
         """A connection to the ledger; to be used as a context manager, which commits or rolls back, and closes."""

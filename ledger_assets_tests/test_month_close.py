@@ -5,6 +5,7 @@ import os
 from collections.abc import Callable
 from dataclasses import replace
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -431,8 +432,8 @@ def test_a_batch_that_was_not_staged_to_its_end_passes_no_gate(books: str, tmp_p
     before = fingerprint(books)
     batch, stored = opened(books, JANUARY)
     assert batch is not None
-    shards = staging._journaled(books, batch, stored.compiled())
-    staging._write_workers(books, batch, shards, lambda _: None)  # … and then the connection is lost
+    shards = partial(staging._journaled, books, batch, stored.compiled())
+    staging._Staging(books, batch, shards, lambda _: None).write(None)  # … and then the connection is lost
     with connect(books) as connection:
         batches.fail(connection, batch, performed_by=ACTOR, reason="connection lost")
     with pytest.raises(BatchStateError, match="it was not staged to its end"):

@@ -1,5 +1,6 @@
 """Answering a posted batch with a compensating one in the open month."""
 
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -53,7 +54,7 @@ def staged_reversal(url: str, batch_id: str = MONTHEND, into: str = MARCH) -> Ba
     batch = _opened(
         batch_admin(url), "control/open_reversal", opening | {"first_period": JANUARY, "performed_by": ACTOR}
     )
-    stage_shards(url, batch, _counter_entries(url, batch), performed_by=ACTOR)
+    stage_shards(url, batch, partial(_counter_entries, url, batch), performed_by=ACTOR)
     return batch
 
 

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -231,7 +232,7 @@ def test_the_gates_explain_and_the_posting_enforces_the_same_of_a_year_end(
     batch = _opened(
         batch_admin(books), "control/open_year_end", opening | {"first_period": DECEMBER, "performed_by": ACTOR}
     )
-    stage_shards(books, batch, _year_end_entries(books, batch), performed_by=ACTOR)
+    stage_shards(books, batch, partial(_year_end_entries, books, batch), performed_by=ACTOR)
     execute(books, change)
     measure(books, batch.batch_id)
     in_sql = rows_of(books, "SELECT DISTINCT gate FROM control.failed_conditions(%s)", batch.batch_id)

@@ -2,11 +2,15 @@
 
 import time
 from collections.abc import Mapping
+from dataclasses import asdict
+from functools import partial
 from typing import Any
 
-from dagster import AssetExecutionContext, MaterializeResult, asset
+import psycopg
+from dagster import AssetExecutionContext, Failure, MaterializeResult, asset
 
 from ledger_assets.accounting.errors import RuleError
+from ledger_assets.accounting.progress import EveryTenth, Progress
 from ledger_assets.assets.preflight import preflight_failure
 from ledger_assets.metadata import table
 from ledger_assets.periods import MONTHS
@@ -14,7 +18,8 @@ from ledger_assets.resources import LedgerResource
 from ledger_assets.storage.batches import Batch, PreflightFailed, open_batch
 from ledger_assets.storage.reading import rows
 from ledger_assets.storage.rules import StoredRules, usable
-from ledger_assets.storage.staging import Staged, stage
+from ledger_assets.storage.staging import Staged, WorkersFailed, stage
+from ledger_assets.storage.workers import slow_workers
 
 
 @asset(
@@ -51,22 +56,42 @@ def staged_journal_entries(context: AssetExecutionContext, ledger: LedgerResourc
     if batch is None:
         return MaterializeResult(metadata={"outcome": "nothing new: everything that arrived is posted"})
     started = time.perf_counter()
-    staged = stage(
-        ledger.database_url,
-        batch,
-        rules.compiled(),
-        performed_by=ledger.actor,
-        progress=lambda transactions: context.log.info(
-            "%s: %s transactions journaled", batch.batch_id, f"{transactions:,}"
-        ),
-    )
-    return MaterializeResult(metadata=_metadata(ledger, batch, rules, staged, time.perf_counter() - started))
+    tenths = EveryTenth()
+
+    def tell(progress: Progress) -> None:
+        if tenths.is_due(progress):
+            context.log.info("%s: %s", batch.batch_id, progress)
+
+    try:
+        staged = stage(ledger.database_url, batch, rules.compiled(), performed_by=ledger.actor, progress=tell)
+    except WorkersFailed as refusal:
+        raise Failure(
+            str(refusal),
+            metadata={"workers": ledger.in_transaction(partial(_workers, batch=batch))},
+            allow_retries=False,
+        ) from refusal
+    if staged.resumed:
+        context.log.info("%s: %s", batch.batch_id, staged.resumed)
+    return MaterializeResult(metadata=_metadata(context, ledger, batch, rules, staged, time.perf_counter() - started))
+
+
+def _workers(connection: psycopg.Connection, batch: Batch) -> Any:
+    return table(rows(connection, "control/workers", batch_id=batch.batch_id))
 
 
 def _metadata(
-    ledger: LedgerResource, batch: Batch, rules: StoredRules, staged: Staged, seconds: float
+    context: AssetExecutionContext,
+    ledger: LedgerResource,
+    batch: Batch,
+    rules: StoredRules,
+    staged: Staged,
+    seconds: float,
 ) -> Mapping[str, Any]:
     keys = {"batch_id": batch.batch_id, "period": batch.period}
+    slow = ledger.in_transaction(lambda connection: slow_workers(connection, batch.batch_id))
+    for worker in slow:
+        context.log.warning("%s: %s", batch.batch_id, worker)
+    made = staged.transactions - staged.transactions_kept
     return {
         "batch": f"{batch.batch_id}, attempt {batch.attempt}",
         "rules": rules.rule_set.title,
@@ -76,11 +101,14 @@ def _metadata(
         "lines": staged.lines,
         "exceptions": staged.exceptions,
         "seconds": round(seconds, 2),
-        "transactions_per_second": round(staged.transactions / seconds) if seconds else 0,
+        "transactions_per_second": round(made / seconds) if seconds else 0,
+        **({"resumed": staged.resumed} if staged.resumed else {}),
+        **({"workers_done_again": staged.workers_healed} if staged.workers_healed else {}),
+        **({"slow_workers": table([asdict(worker) for worker in slow])} if slow else {}),
         **ledger.in_transaction(
             lambda connection: {
                 "exceptions_by_reason": table(rows(connection, "control/exceptions_by_reason", **keys)),
-                "workers": table(rows(connection, "control/workers", **keys)),
+                "workers": _workers(connection, batch),
                 "sample_of_entries": table(rows(connection, "staging/sample", **keys)),
             }
         ),

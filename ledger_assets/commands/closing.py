@@ -3,13 +3,18 @@
 import getpass
 import sys
 from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from ledger_assets.commands.options import PERIOD, as_json, print_json, ready
+from ledger_assets.commands.options import PERIOD, as_json, print_json, ready, say
 from ledger_assets.lasting import lasting_imports
 from ledger_assets.presentation import print_close
 from ledger_assets.settings import Settings
+
+if TYPE_CHECKING:
+    from ledger_assets.close_result import CloseResult
 
 
 @click.command()
@@ -27,10 +32,12 @@ def close(period: str, dry_run: bool, verbose: bool, as_json: bool) -> None:
     """
     settings = Settings.from_environment()
     ready(settings, "ledger_engine")
+    report = None
     if dry_run:
         from ledger_assets.rehearsal import rehearse
 
         result = rehearse(settings, period, performed_by=getpass.getuser())
+        report = _reported(settings, result)
     else:
         with lasting_imports():
             # What dagster.yaml names is imported with the rest: Dagster would do so a moment later.
@@ -42,13 +49,24 @@ def close(period: str, dry_run: bool, verbose: bool, as_json: bool) -> None:
         print_json(asdict(result))
     else:
         print_close(result)
+        if report:
+            say(f"report: {report}")
     sys.exit(result.exit_code)
+
+
+def _reported(settings: Settings, result: "CloseResult") -> Path | None:
+    if result.dry_run is None:
+        return None
+    from ledger_assets.reporting.dry_run import write
+
+    return write(settings.home, result)
 
 
 @click.command()
 def demo() -> None:
     """Six generated months, one of them faulty, closed by a backfill through Dagster, and what came of it."""
-    from ledger_assets.demo import run_demo
+    with lasting_imports():
+        from ledger_assets.demo import run_demo
 
     settings = Settings.from_environment()
     ready(settings, "ledger_engine")

@@ -35,11 +35,21 @@ STATUS_COLUMNS = {
 
 @click.command()
 @click.argument("period", type=PERIOD, required=False)
+@click.option(
+    "--watch", "is_watching", is_flag=True, help="Follow the running batch, of this month or any, to its end."
+)
 @as_json
-def status(period: str | None, as_json: bool) -> None:
+def status(period: str | None, is_watching: bool, as_json: bool) -> None:
     """What state the months are in; with a month: what keeps it from closing, its loads, batches, gates, open
     exceptions, late transactions, its closes with what the last one changed, and what was reported and announced of it.
+
+    With --watch how far the running batch is, its pace and its workers, until it has ended or Ctrl-C.
     """
+    if is_watching:
+        if as_json:
+            raise click.UsageError("--watch is for people: programs ask for the status, or read control.batch_progress")
+        _watch(period)
+        return
     from ledger_assets.storage.database import connect
     from ledger_assets.storage.reading import rows
 
@@ -59,6 +69,23 @@ def status(period: str | None, as_json: bool) -> None:
     for batch in answer.get("batches", []):
         if batch["state"] == "FAILED":
             say(f"{batch['batch_id']} failed: {batch['failure_reason']}")
+
+
+def _watch(period: str | None) -> None:
+    from ledger_assets.live_status import watch
+    from ledger_assets.storage.database import in_transaction
+    from ledger_assets.storage.workers import Watched, watched
+
+    url = ready(Settings.from_environment())
+    batch_id: str | None = None
+
+    def look() -> Watched | None:
+        nonlocal batch_id
+        found = in_transaction(url, lambda connection: watched(connection, period=period, batch_id=batch_id))
+        batch_id = found.batch_id if found else None
+        return found
+
+    watch(look, out)
 
 
 @click.command("trial-balance")

@@ -119,9 +119,11 @@ def open_batch(
     rows_per_worker: int = ROWS_PER_WORKER,
     run_id: str | None = None,
 ) -> Batch | None:
-    """Plan a batch over the period's unprocessed loads, in one transaction; an unposted one is replaced.
+    """Plan a batch over the period's unprocessed loads, in one transaction.
 
-    Returns None when the period is posted and nothing new has arrived. Raises PreflightFailed.
+    An unposted month end goes on where its workers ended, if nothing has changed since it was planned (docs/adr/0019);
+    any other unposted batch is replaced. Returns None when the period is posted and nothing new has arrived. Raises
+    PreflightFailed.
     """
     parameters = {
         "period": period,
@@ -135,7 +137,12 @@ def open_batch(
     }
     attempt = attempting(connection, "INITIATE", performed_by=performed_by, period=period, kind=kind, run_id=run_id)
     with attempt, explained(), connection.transaction():
-        (batch_id,) = _one(connection, "control/open_batch", parameters)
+        batch_id = None
+        if kind == "MONTHEND":
+            connection.execute(statement("control/end_dead_dry_runs"), parameters)
+            (batch_id,) = _one(connection, "control/resume_batch", parameters)
+        if batch_id is None:
+            (batch_id,) = _one(connection, "control/open_batch", parameters)
         return None if batch_id is None else batch(connection, batch_id)
 
 

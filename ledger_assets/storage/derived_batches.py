@@ -4,7 +4,7 @@ They are staged, gated and posted as deliveries are. What may be opened is decid
 entries they consist of, in `accounting/reversal.py` and `accounting/year_end.py`.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Sequence
 from functools import partial
 
 import psycopg
@@ -18,7 +18,7 @@ from ledger_assets.storage.batches import Batch, GateFailed, explained, post_bat
 from ledger_assets.storage.batches import batch as read_batch
 from ledger_assets.storage.database import in_transaction, statement
 from ledger_assets.storage.packed_rows import read
-from ledger_assets.storage.staging import Shard, stage_shards
+from ledger_assets.storage.staging import Shard, Shards, stage_shards
 from ledger_assets.storage.validation import validate
 
 
@@ -45,7 +45,7 @@ def reverse_batch(
         opened_by, "REVERSE", performed_by=performed_by, period=into_period, original=batch_id, reason=reason
     ):
         batch = _opened(opened_by, "control/open_reversal", opening)
-    _stage(url, batch, _counter_entries(url, batch), performed_by)
+    _stage(url, batch, partial(_counter_entries, url, batch), performed_by)
     in_transaction(
         url,
         lambda connection: post_batch(connection, batch.batch_id, first_period=first_period, performed_by=performed_by),
@@ -67,7 +67,7 @@ def close_year(
     opening |= {"first_period": first_period, "performed_by": performed_by}
     with attempting(opened_by, "YEAR_END", performed_by=performed_by, year=year, reason=reason):
         batch = _opened(opened_by, "control/open_year_end", opening)
-    _stage(url, batch, _year_end_entries(url, batch), performed_by)
+    _stage(url, batch, partial(_year_end_entries, url, batch), performed_by)
 
     def post_and_close_again(connection: psycopg.Connection) -> None:
         with connection.transaction():
@@ -91,7 +91,7 @@ def _opened(url: str, name: str, parameters: dict[str, str]) -> Batch:
         return in_transaction(url, opened)
 
 
-def _stage(url: str, batch: Batch, shards: Iterable[Shard], performed_by: str) -> None:
+def _stage(url: str, batch: Batch, shards: Shards, performed_by: str) -> None:
     stage_shards(url, batch, shards, performed_by=performed_by)
     gates = validate(url, batch, performed_by=performed_by)
     failed = [gate.verdict for gate in gates if not gate.verdict.passed]
@@ -102,7 +102,7 @@ def _stage(url: str, batch: Batch, shards: Iterable[Shard], performed_by: str) -
         )
 
 
-def _counter_entries(url: str, batch: Batch) -> Iterator[Shard]:
+def _counter_entries(url: str, batch: Batch, numbers: Sequence[int]) -> Generator[Shard]:
     def entries(place: dict[str, str | int], first_number: int) -> tuple[Expansion, int]:
         headers, lines = in_transaction(
             url,
@@ -120,16 +120,18 @@ def _counter_entries(url: str, batch: Batch) -> Iterator[Shard]:
         ).fetchall(),
     )
     for worker_number, period, first, last in workers:
-        place = {"period": period, "first_je_number": first, "last_je_number": last}
-        yield worker_number, partial(entries, place)
+        if worker_number in numbers:
+            place = {"period": period, "first_je_number": first, "last_je_number": last}
+            yield worker_number, partial(entries, place)
 
 
-def _year_end_entries(url: str, batch: Batch) -> Iterator[Shard]:
+def _year_end_entries(url: str, batch: Batch, numbers: Sequence[int]) -> Generator[Shard]:
     def entries(first_number: int) -> tuple[Expansion, int]:
         expansion = in_transaction(url, lambda connection: _carried(connection, batch, first_number))
         return expansion, expansion.headers.height
 
-    yield 1, entries
+    for worker_number in numbers:  # it has one
+        yield worker_number, entries
 
 
 def _carried(connection: psycopg.Connection, batch: Batch, first_number: int) -> Expansion:

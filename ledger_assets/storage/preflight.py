@@ -28,8 +28,9 @@ from ledger_assets.storage.prerequisites import of_month
 from ledger_assets.storage.reading import rows
 from ledger_assets.storage.staging import READERS, WRITERS
 
-CONNECTIONS_NEEDED = READERS + WRITERS + 2
-"""A close reads and writes at once, starts the next worker meanwhile, and measures the source at the end."""
+CONNECTIONS_NEEDED = READERS + WRITERS + 3
+"""A close reads and writes at once, starts the next worker meanwhile, measures the source at the end, and shows by one
+more that it is at work."""
 _TAKES_NO_WRITES = (psycopg.errors.DiskFull, psycopg.errors.ReadOnlySqlTransaction)
 
 

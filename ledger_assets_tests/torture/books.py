@@ -170,7 +170,7 @@ def _breaks_in_the_trail(rows: Any) -> list[str]:
     breaks = []
     for batch_id, operation, before, after in rows(
         "SELECT batch_id, operation, state_before, state_after FROM audit.batch_operation "
-        "WHERE operation IN ('INITIATE', 'RESTAGE', 'STATE') AND state_after IS NOT NULL "
+        "WHERE operation IN ('INITIATE', 'RESTAGE', 'RESUME', 'RESTART_WORKER', 'STATE') AND state_after IS NOT NULL "
         "ORDER BY operation_id"
     ):
         if state.get(batch_id) != before:

@@ -32,7 +32,7 @@ NAMES_OF_EXCHANGES: Final = {"_enter_gen": "BEGIN", "_exit_gen": "end of a block
 READS: Final = re.compile(
     "acct/(acc|rule_|templates|matches|lines|overrides|products|version|.*_overview)|COPY$|_read_|copy_to|BEGIN"
     "|source/(find|has|read|book|lo|meas|unpr|tot|open_rej|first)|snapshot/(bal|last|trial|result)"
-    "|control/(batch|latest|is_written|worker_slices|workers|.*_totals|open_exceptions|exceptions|gates|months|refuse)"
+    "|control/(batch|claim|latest|is_written|worker_slices|workers|.*_totals|open_exceptions|exceptions|gates|months|refuse)"
     "|control/(reversed|expected)|ledger/(fund|posted|read|totals)|reporting/|staging/(sample|offending|require)|seal/"
     "|certificate/(?!hold|record)|period/(?!lock|reopen)|audit/(trail|last)|derivation/|SET |SELECT|_set_|_prepare"
     "|_maintain|TRUNCATE pg_temp"

@@ -22,6 +22,7 @@ from ledger_assets.storage.corrections import roll_back
 from ledger_assets.storage.database import database_name, in_transaction
 from ledger_assets.storage.derived_batches import reverse_batch
 from ledger_assets.storage.source_loads import withdraw
+from ledger_assets.storage.staging import stage
 from ledger_assets_tests import scenario
 from ledger_assets_tests.logins import batch_admin, superuser
 from ledger_assets_tests.scenario import ACTOR, FIRST_PERIOD, SECOND_PERIOD
@@ -149,6 +150,13 @@ def reopen(url: str, _folder: Path) -> None:
             raise
 
 
+def stage_one_worker(url: str, _folder: Path) -> None:
+    """Of three; the batch is FAILED then."""
+    batch, rules = scenario.opened(url, FIRST_PERIOD)
+    assert batch is not None
+    assert stage(url, batch, rules.compiled(), performed_by=ACTOR, only=1).workers_missing == (2, 3)
+
+
 def demand_success(close: scenario.Close) -> None:
     assert close.outcome in {Outcome.POSTED, Outcome.NOTHING_NEW}, close
 
@@ -156,6 +164,7 @@ def demand_success(close: scenario.Close) -> None:
 GIVEN: Final[Mapping[str, tuple[Action, ...]]] = {
     "rules": (),
     "a load": (load,),
+    "a load of which one worker is staged": (load, stage_one_worker),
     "a closed month": (load, close),
     "two loaded months": (load, load_second_month),
     "a closed month and a loaded one": (load, close, load_second_month),
@@ -172,6 +181,7 @@ OPERATIONS: Final[Mapping[str, Operation]] = {
         Operation("withdraw", "a load", withdraw_load),
         Operation("dry run", "a load", rehearse),
         Operation("close", "a load", close),
+        Operation("go on where a worker ended", "a load of which one worker is staged", close),
         Operation("close the next month", "a closed month and a loaded one", close_second_month),
         Operation("close through Dagster", "a load", close_through_dagster, apart=True),
         Operation("roll back", "a closed month", roll_back_month),

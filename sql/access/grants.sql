@@ -100,6 +100,7 @@ GRANT EXECUTE ON FUNCTION
     source.withdraw_load, source.acknowledge_rejections,
     acct.store_rule_set, acct.approve,
     control.measure_load, control.measure_worker, control.open_batch, control.start_worker, control.fail_worker,
+    control.resume_batch, control.end_dead_dry_runs,
     control.record_verdict, control.pass_batch, control.fail_batch, control.end_dry_run,
     control.preflight_failures, control.failed_conditions, source.load_checksum,
     staging.create_leaves, staging.finish_worker, staging.finish_batch,
@@ -117,7 +118,7 @@ GRANT EXECUTE ON FUNCTION control.report_prerequisite, control.announce_source T
 GRANT EXECUTE ON FUNCTION
     acct.shown_code, ledger.dictionary_entries, ledger.dictionary_text, ledger.seal_header, control.entry_description, control.is_closed,
     control.months_booked_in, control.loads_to_journal, control.month_to_book_in, control.origin_totals, control.expected_accounts,
-    ledger.is_closed, ledger.close_number, control.prerequisites_of, control.prerequisite_failures
+    ledger.is_closed, ledger.close_number, control.prerequisites_of, control.prerequisite_failures, control.stager_of
 TO ledger_engine, batch_admin, batch_operator, finance_viewer, auditor;
 GRANT EXECUTE ON FUNCTION ledger.fund_closings, ledger.latest_certificate TO ledger_engine, batch_admin, finance_viewer, auditor;
 
@@ -162,6 +163,8 @@ GRANT EXECUTE ON FUNCTION
     control.lock_period, control.reopen_period, control.require_prerequisite
 TO batch_admin;
 GRANT EXECUTE ON FUNCTION control.preflight_failures, control.failed_conditions TO batch_operator, finance_viewer;
+-- Which worker is to be done again; the doing is the engine's.
+GRANT EXECUTE ON FUNCTION control.restart_worker TO batch_operator, batch_admin;
 
 -- Everything, and changes nothing.
 GRANT SELECT ON ALL TABLES IN SCHEMA source, acct, staging, ledger, control, audit, quarantine TO auditor;

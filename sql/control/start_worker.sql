@@ -1,1 +1,1 @@
-SELECT control.start_worker(%(batch_id)s, %(worker_number)s)
+SELECT control.start_worker(%(batch_id)s, %(attempt)s, %(worker_number)s)

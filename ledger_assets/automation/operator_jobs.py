@@ -1,0 +1,93 @@
+"""Jobs of one op that people launch beside the close: rehearse a month, do a failed worker again.
+
+Here: what the run shows. Not here: what is done (`rehearsal.py`, `storage/workers.py`).
+"""
+
+from dataclasses import asdict
+from typing import Any
+
+from dagster import Config, Failure, MetadataValue, OpExecutionContext, job, op
+
+from ledger_assets.accounting.errors import LedgerError
+from ledger_assets.close_result import CloseResult
+from ledger_assets.metadata import table
+from ledger_assets.periods import MONTHS
+from ledger_assets.rehearsal import rehearse
+from ledger_assets.resources import LedgerResource
+from ledger_assets.storage.workers import restart_worker as restart
+
+OPERATOR = "batch_operator"
+
+
+@op
+def rehearse_the_close(context: OpExecutionContext, ledger: LedgerResource) -> None:
+    """Stage the month and run its gates on the real data, take the staged rows away again, and write the report."""
+    from ledger_assets.reporting.dry_run import write  # noqa: PLC0415 (jinja2, which most processes never need)
+
+    settings = ledger.the_settings
+    result = rehearse(settings, context.partition_key, performed_by=ledger.actor, url=ledger.database_url)
+    path = write(settings.home, result)
+    metadata = _rehearsed(result) | {"report": MetadataValue.path(path)}
+    if result.exit_code:
+        raise Failure("; ".join(result.problems), metadata=metadata, allow_retries=False)
+    context.add_output_metadata(metadata)
+    context.log.info("%s: %s", context.partition_key, (result.dry_run or {})["recommendation"])
+
+
+def _rehearsed(result: CloseResult) -> dict[str, Any]:
+    run = result.dry_run or {}
+    figures = ("measured_seconds", "projected_seconds", "transactions", "transactions_per_second", "throughput")
+    return {
+        "recommendation": run["recommendation"],
+        "reasons": MetadataValue.md("\n".join(f"- {reason}" for reason in run["reasons"]) or "*none*"),
+        **{name: "not measured" if run[name] is None else run[name] for name in figures},
+        "steps": table(run["steps"]),
+        "gates": table([{name: value for name, value in gate.items() if name != "offending"} for gate in result.gates]),
+        "exceptions": table(run["exceptions"]),
+    }
+
+
+@job(
+    partitions_def=MONTHS,
+    description="Rehearse the close of a month: stage, gates, a projection and a recommendation; nothing is posted.",
+)
+def month_close_rehearsal() -> None:
+    """One op: the dry run."""
+    rehearse_the_close()
+
+
+class Worker(Config):
+    """Which worker of which batch."""
+
+    batch_id: str
+    worker: int
+
+
+@op
+def do_worker_again(context: OpExecutionContext, config: Worker, ledger: LedgerResource) -> None:
+    """Do one worker again whose staging failed; the completed ones are kept."""
+    try:
+        done = restart(
+            ledger.database_url,
+            config.batch_id,
+            config.worker,
+            restarted_by=ledger.url_as(OPERATOR),
+            rule_set=ledger.the_rule_set,
+            performed_by=ledger.actor,
+        )
+    except LedgerError as refusal:
+        raise Failure(str(refusal), metadata={"fix": refusal.fix}, allow_retries=False) from refusal
+    context.log.info("worker %s of %s has completed; %s", config.worker, config.batch_id, done.what_next)
+    context.add_output_metadata(
+        {"state": done.batch.state, "what_next": done.what_next, **_counted(asdict(done.staged))}
+    )
+
+
+def _counted(staged: dict[str, Any]) -> dict[str, int]:
+    return {name: staged[name] for name in ("transactions", "entries", "lines", "workers", "workers_kept")}
+
+
+@job(description="Do one worker of a batch again whose staging failed; then close the month.")
+def restart_worker() -> None:
+    """One op: the worker."""
+    do_worker_again()

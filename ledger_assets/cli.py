@@ -12,6 +12,7 @@ import click
 
 from ledger_assets.accounting.errors import LedgerError
 from ledger_assets.commands import (
+    alerting,
     audit,
     certificate,
     closing,
@@ -84,6 +85,7 @@ def main() -> None:
 
 
 for module in (
+    alerting,
     audit,
     certificate,
     closing,

@@ -8,6 +8,13 @@ from ledger_assets.assets.journal_templates import journal_templates
 from ledger_assets.assets.ledger_entries import ledger_entries
 from ledger_assets.assets.staged_journal_entries import staged_journal_entries
 from ledger_assets.assets.txn_source import txn_source
+from ledger_assets.automation.alerts import (
+    alert_on_checks,
+    alert_on_operations,
+    alert_on_runs,
+    alert_on_ticks,
+    deliver_alerts,
+)
 from ledger_assets.automation.jobs import month_close
 from ledger_assets.automation.schedules import verify_daily, verify_ledger
 from ledger_assets.checks.account_balance_snapshot import balance_controls
@@ -29,6 +36,7 @@ defs = Definitions(
     asset_checks=[delivery_controls, rule_controls, gates_before_commit, seal_controls, balance_controls],
     jobs=[month_close, verify_ledger],
     schedules=[verify_daily],
+    sensors=[alert_on_runs, alert_on_checks, alert_on_ticks, alert_on_operations, deliver_alerts],
     resources={"ledger": LedgerResource()},
     executor=in_process_executor,  # a process per step would cost two to three seconds of imports each
 )

@@ -89,6 +89,16 @@ def read_channels(settings: Settings, kinds: Collection[str] = ()) -> list[Chann
     return _File(settings.alerts).channels(kinds)
 
 
+def problem_of(settings: Settings) -> str | None:
+    """What is wrong with the file of LEDGER_ALERTS, or with the variables that it names; nothing is sent."""
+    try:
+        for channel in read_channels(settings) or []:
+            channel.address()
+    except AlertsFileError as refusal:
+        return str(refusal)
+    return None
+
+
 class _File:
     """One file, with the places that errors name."""
 

@@ -121,7 +121,8 @@ def send(channel: Channel, message: Message) -> str | None:
             service = apprise.Apprise.instantiate(address, suppress_exceptions=True)
             if service is None:
                 return "apprise does not understand the address: look at docs/alerts.md for its form"
-            as_html = "html" in str(service.notify_format)  # one format, or a tuple of those that it takes
+            formats: Any = service.notify_format  # one, or all that it takes, the one that suits it best first
+            as_html = (formats[0] if isinstance(formats, tuple) else formats) == apprise.NotifyFormat.HTML
             took = service.notify(
                 title=message.title,
                 body=message.html if as_html else message.text,
@@ -171,13 +172,3 @@ def _parts_to_hide(address: str, channel: Channel) -> set[str]:
     found += [value for pair in parts.query.split("&") for value in pair.partition("=")[2:]]
     both = {form for part in found for form in (part, unquote(part))}
     return {part for part in both if len(part) >= _SHORTEST_SECRET}
-
-
-def undeliverable(settings: Settings) -> str | None:
-    """What is wrong with the file of LEDGER_ALERTS, if anything; nothing is sent."""
-    try:
-        for channel in read_channels(settings) or []:
-            channel.address()
-    except LedgerError as refusal:
-        return str(refusal)
-    return None

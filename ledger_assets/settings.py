@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 from urllib.parse import urlsplit
 
 _PROJECT_ROOT = Path(__file__).resolve().parent.parent
@@ -45,8 +45,6 @@ class Settings:
     signing_key: bytes | None = field(default=None, repr=False)
     alerts: Path | None = None
     ui_url: str = "http://localhost:3000"
-    log_format: str = "text"
-    log_level: str | None = None
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] = os.environ) -> Self:
@@ -65,14 +63,28 @@ class Settings:
             signing_key=_signing_key(given),
             alerts=_alerts(given),
             ui_url=_ui_url(given),
-            log_format=_one_of(given, "LEDGER_LOG_FORMAT", LOG_FORMATS, Settings.log_format),
-            log_level=_one_of(given, "LEDGER_LOG_LEVEL", LOG_LEVELS, None),
         )
 
     @property
     def project_root(self) -> Path:
         """The directory that holds sql/, dagster.yaml and workspace.yaml."""
         return _PROJECT_ROOT
+
+
+@dataclass(frozen=True)
+class LogSettings:
+    """How the commands log what they do. Apart from the others: a command logs whatever else is wrong with them."""
+
+    notation: str
+    level: str
+
+    @classmethod
+    def from_environment(cls, environ: Mapping[str, str] = os.environ) -> Self | None:
+        """LEDGER_LOG_FORMAT and LEDGER_LOG_LEVEL; None when neither is set: then nothing is logged."""
+        given = {name: text for name in environ if name.startswith("LEDGER_LOG_") and (text := environ[name].strip())}
+        notation = _one_of(given, "LEDGER_LOG_FORMAT", LOG_FORMATS)
+        level = _one_of(given, "LEDGER_LOG_LEVEL", LOG_LEVELS)
+        return cls(notation or "text", level or "INFO") if notation or level else None
 
 
 def secret(name: str, environ: Mapping[str, str] = os.environ) -> str | None:
@@ -131,8 +143,8 @@ def _ui_url(given: Mapping[str, str]) -> str:
     return value.rstrip("/")
 
 
-def _one_of(given: Mapping[str, str], variable: str, choices: tuple[str, ...], default: str | None) -> Any:
-    value = given.get(variable, default)
+def _one_of(given: Mapping[str, str], variable: str, choices: tuple[str, ...]) -> str | None:
+    value = given.get(variable)
     if value is not None and value not in choices:
         raise SettingsError(variable, value, f"write {' or '.join(choices)}")
     return value

@@ -29,6 +29,7 @@ from dagster import (
 )
 from dagster._core.scheduler.instigation import TickStatus
 from dagster._core.storage.tags import PARTITION_NAME_TAG, WILL_RETRY_TAG
+from dagster_shared.error import SerializableErrorInfo
 
 from ledger_assets.assets.close_report import NOT_CERTIFIED
 from ledger_assets.assets.preflight import PREFLIGHT
@@ -201,7 +202,7 @@ def _detail(checks: Sequence[AssetCheckEvaluation], failures: Sequence[Any]) -> 
         if failure.user_failure_data and failure.user_failure_data.description:
             said.append(failure.user_failure_data.description)
         elif failure.error:
-            said.append((failure.error.cause or failure.error).message.strip().partition("\n")[0])
+            said.append(_first_words(failure.error))
     return "; ".join(dict.fromkeys(said))[:1000]
 
 
@@ -347,13 +348,12 @@ def note_ticks(connection: psycopg.Connection, instance: DagsterInstance, *, per
         for tick in sorted(failed, key=lambda tick: tick.timestamp):
             if f"tick:{tick.tick_id}" in known:
                 continue
-            error = tick.error.cause or tick.error if tick.error else None
             report_incident(
                 connection,
                 kind="SENSOR_FAILED",
                 subject=name,
                 title=f"{name} failed",
-                actual=error.message.strip().partition("\n")[0][:500] if error else "",
+                actual=_first_words(tick.error),
                 run_id=None,
                 occurrence=f"tick:{tick.tick_id}",
                 happened_at=_moment(tick.timestamp),
@@ -397,6 +397,13 @@ def _from_where(instance: DagsterInstance, read_to: int) -> int:
 
 def _runs(instance: DagsterInstance, run_ids: set[str]) -> list[DagsterRun]:
     return [run for run_id in sorted(run_ids) if (run := instance.get_run_by_id(run_id)) is not None]
+
+
+def _first_words(error: SerializableErrorInfo | None) -> str:
+    """The first line of what was at the bottom of an error; the lines after it may quote data."""
+    while error is not None and error.cause is not None:
+        error = error.cause
+    return error.message.strip().partition("\n")[0][:500] if error else ""
 
 
 def _occurrence(run: DagsterRun) -> str:

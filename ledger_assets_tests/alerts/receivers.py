@@ -77,7 +77,7 @@ def webhook(answers: Sequence[int] = ()) -> Iterator[Webhook]:
     lock = threading.Lock()
 
     class Receiver(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:  # noqa: N802 - http.server's
+        def do_POST(self) -> None:
             content = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             with lock:
                 answer = hook.answers.pop(0) if hook.answers else 200

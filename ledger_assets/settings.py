@@ -81,7 +81,7 @@ class LogSettings:
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] = os.environ) -> Self | None:
         """LEDGER_LOG_FORMAT and LEDGER_LOG_LEVEL; None when neither is set: then nothing is logged."""
-        given = {name: text for name in environ if name.startswith("LEDGER_LOG_") and (text := environ[name].strip())}
+        given = {name: text for name in environ if name.startswith("LEDGER_") and (text := environ[name].strip())}
         notation = _one_of(given, "LEDGER_LOG_FORMAT", LOG_FORMATS)
         level = _one_of(given, "LEDGER_LOG_LEVEL", LOG_LEVELS)
         return cls(notation or "text", level or "INFO") if notation or level else None

@@ -33,7 +33,12 @@ def run(closed_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run
     monkeypatch.setenv("LEDGER_HOME", str(tmp_path))
     monkeypatch.setenv("LEDGER_DATABASE_URL", superuser(closed_url))
     monkeypatch.setattr("ledger_assets.storage.database.ensure_databases", lambda _: None)
-    monkeypatch.setattr("ledger_assets.closing.dagster_instance", lambda _: DagsterInstance.ephemeral())
+    storage = {"module": "dagster._core.storage.event_log", "class": "ConsolidatedSqliteEventLogStorage"}
+    storage |= {"config": {"base_dir": str(tmp_path)}}
+    monkeypatch.setattr(
+        "ledger_assets.closing.dagster_instance",
+        lambda _: DagsterInstance.local_temp(str(tmp_path), overrides={"event_log_storage": storage}),
+    )
     return lambda *words: CliRunner().invoke(main, [str(word) for word in words])
 
 

@@ -10,8 +10,10 @@ from typing import Any, NoReturn
 
 import click
 
+from ledger_assets import logs
 from ledger_assets.accounting.errors import LedgerError
 from ledger_assets.commands import (
+    alerting,
     audit,
     certificate,
     closing,
@@ -27,7 +29,7 @@ from ledger_assets.commands import (
     workers,
 )
 from ledger_assets.presentation import print_error
-from ledger_assets.settings import Settings, SettingsError
+from ledger_assets.settings import LogSettings, Settings, SettingsError
 from ledger_assets.visible import visible
 
 
@@ -37,14 +39,34 @@ class Commands(click.Group):
     def main(self, *args: Any, **extra: Any) -> NoReturn:
         """As click's own, but a mistyped command ends with 1: its 2 would say that a gate failed."""
         try:
+            log_settings = LogSettings.from_environment()
+        except SettingsError as error:
+            print_error(str(error))
+            sys.exit(1)
+        with logs.written(log_settings):
+            sys.exit(self._ended(*args, **extra))
+
+    def _ended(self, *args: Any, **extra: Any) -> int:
+        """Run, and say so in the log; the exit code."""
+        code: Any = 1
+        try:
             code = super().main(*args, **{**extra, "standalone_mode": False})
         except click.ClickException as error:
-            error.show()
+            if not logs.error(error.format_message()):
+                error.show()
             code = 1
         except click.Abort:
             print_error("interrupted")
             code = 1
-        sys.exit(code if isinstance(code, int) else 0)
+        except SystemExit as end:
+            code = end.code
+        except Exception as fault:
+            if not logs.unexpected(fault):
+                logs.finished(1)
+                raise
+        number = code if isinstance(code, int) else 0
+        logs.finished(number)
+        return number
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """As click's own, after refusing words that no command takes: they would be stored, and shown to others."""
@@ -86,6 +108,7 @@ def main() -> None:
 
 
 for module in (
+    alerting,
     audit,
     certificate,
     closing,
@@ -102,6 +125,7 @@ for module in (
 ):
     for command in vars(module).values():
         if isinstance(command, click.Command):
+            command.callback = logs.announced(command)
             main.add_command(command)
 
 

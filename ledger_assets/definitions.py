@@ -8,6 +8,13 @@ from ledger_assets.assets.journal_templates import journal_templates
 from ledger_assets.assets.ledger_entries import ledger_entries
 from ledger_assets.assets.staged_journal_entries import staged_journal_entries
 from ledger_assets.assets.txn_source import txn_source
+from ledger_assets.automation.alerts import (
+    alert_on_checks,
+    alert_on_operations,
+    alert_on_runs,
+    alert_on_ticks,
+    deliver_alerts,
+)
 from ledger_assets.automation.jobs import month_close
 from ledger_assets.automation.operator_jobs import month_close_rehearsal, restart_worker
 from ledger_assets.automation.schedules import month_close_on_last_day, verify_daily, verify_ledger
@@ -39,7 +46,15 @@ defs = Definitions(
     ],
     jobs=[month_close, month_close_rehearsal, restart_worker, verify_ledger],
     schedules=[verify_daily, month_close_on_last_day],
-    sensors=[start_month_close, close_overdue],
+    sensors=[
+        start_month_close,
+        close_overdue,
+        alert_on_runs,
+        alert_on_checks,
+        alert_on_ticks,
+        alert_on_operations,
+        deliver_alerts,
+    ],
     resources={"ledger": LedgerResource()},
     executor=in_process_executor,  # a process per step would cost two to three seconds of imports each
 )

@@ -12,6 +12,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from ledger_assets import logs
 from ledger_assets.accounting.progress import duration
 from ledger_assets.visible import visible
 
@@ -142,5 +143,7 @@ def print_proof(proof: Mapping[str, Any]) -> None:
 
 
 def print_error(message: str) -> None:
-    """What went wrong, on standard error."""
+    """What went wrong, on standard error: as a line of the log when that is JSON, so that it stays JSON."""
+    if logs.error(message):
+        return
     err.print(f"[red]error:[/] {escape(visible(message))}", highlight=False, soft_wrap=True)  # a broken path is no path

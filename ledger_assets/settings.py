@@ -18,6 +18,9 @@ _PROJECT_ROOT = Path(__file__).resolve().parent.parent
 _PERIOD = re.compile(r"(?!0000)[0-9]{4}-(0[1-9]|1[0-2])")
 _CURRENCY = re.compile(r"[A-Z]{3}")
 
+LOG_FORMATS = ("text", "json")
+LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
+
 
 class SettingsError(ValueError):
     """An environment variable holds something unusable; the message names it, its value and the fix."""
@@ -41,6 +44,8 @@ class Settings:
     currency: str | None = None
     signing_key: bytes | None = field(default=None, repr=False)
     close_due_day: int = 5
+    alerts: Path | None = None
+    ui_url: str = "http://localhost:3000"
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] = os.environ) -> Self:
@@ -58,12 +63,35 @@ class Settings:
             currency=_currency(given),
             signing_key=_signing_key(given),
             close_due_day=_close_due_day(given),
+            alerts=_alerts(given),
+            ui_url=_ui_url(given),
         )
 
     @property
     def project_root(self) -> Path:
         """The directory that holds sql/, dagster.yaml and workspace.yaml."""
         return _PROJECT_ROOT
+
+
+@dataclass(frozen=True)
+class LogSettings:
+    """How the commands log what they do. Apart from the others: a command logs whatever else is wrong with them."""
+
+    notation: str
+    level: str
+
+    @classmethod
+    def from_environment(cls, environ: Mapping[str, str] = os.environ) -> Self | None:
+        """LEDGER_LOG_FORMAT and LEDGER_LOG_LEVEL; None when neither is set: then nothing is logged."""
+        given = {name: text for name in environ if name.startswith("LEDGER_") and (text := environ[name].strip())}
+        notation = _one_of(given, "LEDGER_LOG_FORMAT", LOG_FORMATS)
+        level = _one_of(given, "LEDGER_LOG_LEVEL", LOG_LEVELS)
+        return cls(notation or "text", level or "INFO") if notation or level else None
+
+
+def secret(name: str, environ: Mapping[str, str] = os.environ) -> str | None:
+    """A variable that another file names, such as a password of an alert's channel; None when empty or unset."""
+    return environ.get(name) or None
 
 
 def _home(given: Mapping[str, str]) -> Path:
@@ -100,6 +128,27 @@ def _currency(given: Mapping[str, str]) -> str | None:
     value = given.get("LEDGER_CURRENCY")
     if value is not None and not _CURRENCY.fullmatch(value):
         raise SettingsError("LEDGER_CURRENCY", value, "write the three capital letters of ISO 4217, for example IDR")
+    return value
+
+
+def _alerts(given: Mapping[str, str]) -> Path | None:
+    """Read when something is to be sent, and not before: a mistake in it stops no close."""
+    return _PROJECT_ROOT / Path(given["LEDGER_ALERTS"]).expanduser() if "LEDGER_ALERTS" in given else None
+
+
+def _ui_url(given: Mapping[str, str]) -> str:
+    value = given.get("LEDGER_UI_URL", Settings.ui_url)
+    if not re.fullmatch(r"https?://[^\s/@]+(/[^\s@]*)?", value):
+        raise SettingsError(
+            "LEDGER_UI_URL", _shown(value), "write where people open the UI: https://HOST or http://HOST:PORT"
+        )
+    return value.rstrip("/")
+
+
+def _one_of(given: Mapping[str, str], variable: str, choices: tuple[str, ...]) -> str | None:
+    value = given.get(variable)
+    if value is not None and value not in choices:
+        raise SettingsError(variable, value, f"write {' or '.join(choices)}")
     return value
 
 

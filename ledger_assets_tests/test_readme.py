@@ -16,8 +16,8 @@ from ledger_assets.cli import main
 from ledger_assets.storage.source_loads import ingest
 
 ROOT = Path(__file__).parent.parent
-MANUAL = ("README.md", "docs/operating.md")
-PAGES = (*MANUAL, "CONTEXT.md", "CHANGELOG.md")
+MANUAL = ("README.md", "docs/operating.md", "docs/runbook.md", "docs/alerts.md")
+PAGES = (*MANUAL, "docs/monitoring.md", "CONTEXT.md", "CHANGELOG.md")
 VARIABLE = re.compile(r"\bLEDGER_[A-Z_]+\b")
 
 
@@ -128,6 +128,23 @@ def test_every_link_leads_somewhere(page: str) -> None:
         if anchor and not path:
             headings = re.findall(r"^#+ (.+)$", text(page), flags=re.MULTILINE)
             assert anchor in {heading.lower().replace(" ", "-") for heading in headings}, target
+
+
+def test_every_kind_of_incident_has_its_section_and_the_page_its_severity(ledger: psycopg.Connection) -> None:
+    """What a message names leads somewhere, and that says what people need at 23:00."""
+    kinds = ledger.execute("SELECT kind, severity FROM control.incident_kind").fetchall()
+    sections = {
+        one.partition("\n")[0]: one for one in re.split(r"^## ", text("docs/runbook.md"), flags=re.MULTILINE)[1:]
+    }
+    assert set(sections) == {kind.replace("_", " ").capitalize() for kind, _ in kinds}
+    for kind, severity in kinds:
+        section = sections[kind.replace("_", " ").capitalize()]
+        assert f"`{kind}`, {severity}." in section, kind
+        for part in ("**Look at**", "**Do**", "**Call**", "**It is over**"):
+            assert part in section, f"{kind}: {part}"
+    table = re.findall(r"^\| (`[A-Z_]+`.*?) \| `([A-Z]+)` \|", text("docs/alerts.md"), flags=re.MULTILINE)
+    stated = {name: severity for names, severity in table for name in re.findall(r"`([A-Z_]+)`", names)}
+    assert stated == dict(kinds)
 
 
 @pytest.mark.parametrize("page", PAGES)

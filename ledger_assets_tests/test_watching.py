@@ -63,6 +63,7 @@ def test_books_that_are_well(run: Run, closed_url: str):
     assert (result.exit_code, json.loads(result.stdout)["well"]) == (0, True)
     assert {what: ok for what, (ok, _) in found.items()} == {
         "server": True, "schema": True, "disk": True, "roles": True, "last close": None, "open batches": None,
+        "incidents": None, "alerts": None,
     }  # fmt: skip
     assert found["last close"][1] == f"{FEBRUARY}, 0 days ago"
     assert found["open batches"][1] == "none"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ledger_assets import logs
 from ledger_assets.commands.options import PERIOD, as_json, print_json, ready, say
 from ledger_assets.lasting import lasting_imports
 from ledger_assets.presentation import print_close
@@ -45,6 +46,10 @@ def close(period: str, dry_run: bool, verbose: bool, as_json: bool) -> None:
             from ledger_assets.storage import dagster_storage  # noqa: F401
 
         result = run(settings, period, log_level="INFO" if verbose else "CRITICAL")
+    logs.note(
+        outcome=result.outcome.value, batch_id=result.batch_id, run_id=result.run_id, entries=result.entries,
+        problems=result.problems,
+    )  # fmt: skip
     if as_json:
         print_json(asdict(result))
     else:

@@ -92,6 +92,9 @@ def attempting(
 
 
 def _record_refusal(url: str, operation: str, fault: BaseException, particulars: dict[str, Any]) -> None:
+    told = {name: particulars[name] for name in ("performed_by", "batch_id", "period") if particulars.get(name)}
+    # INFO: without a set-up Python shows warnings on stderr, and the refusal is told there anyway.
+    _LOG.info("attempt refused", extra={"operation": operation, **told, **_refusal(fault)})
     try:
         # Marked also when the recording fails: what stands around would only fail in the same way.
         setattr(fault, _RECORDED, True)
@@ -103,6 +106,10 @@ def _record_refusal(url: str, operation: str, fault: BaseException, particulars:
         fault.add_note(note)
         # Without a traceback, which may quote data.
         _LOG.error("%s by %s: %s", operation, particulars["performed_by"], note)
+
+
+def _refusal(fault: BaseException) -> dict[str, str]:
+    return {"error": type(fault).__name__, "refusal": _words(fault)}
 
 
 def _told(fault: BaseException) -> dict[str, str]:

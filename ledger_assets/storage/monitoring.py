@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import psycopg
 
+from ledger_assets.alerts.channels import problem_of
 from ledger_assets.settings import Settings
 from ledger_assets.storage.database import ROLES, DatabaseError, administrator_url, connect, ledger_url
 from ledger_assets.storage.reading import rows
@@ -71,9 +72,10 @@ def health(settings: Settings) -> Health:
         try:
             with connect(ledger_url(settings)) as connection:
                 (row,) = rows(connection, "monitoring/health", roles=list(ROLES))
+                noted = rows(connection, "monitoring/incidents")
         except (psycopg.Error, DatabaseError) as fault:
             return Health([*findings, Finding("books", ok=False, found=_first_line(fault))])
-        findings += _books(row)
+        findings += [*_books(row), *_alerts(settings, noted)]
     return Health(findings)
 
 
@@ -102,6 +104,24 @@ def _books(row: dict[str, Any]) -> list[Finding]:
         Finding("last close", None, last),
         Finding("open batches", None, ", ".join(opened) or "none"),
     ]
+
+
+def _alerts(settings: Settings, noted: list[dict[str, Any]]) -> list[Finding]:
+    """Open incidents are told here too; what could not be sent is a fault, because nobody else tells of it."""
+    counts = [f"{row['incidents']} {row['severity']}" for row in reversed(noted) if row["incidents"]]
+    undelivered, looked_at = noted[0]["undelivered"], noted[0]["looked_at"]
+    looked = "never looked"
+    if looked_at is not None:
+        looked = f"last look {int((datetime.now(UTC) - looked_at).total_seconds() // 60)} minutes ago"
+    incidents = Finding("incidents", None, f"open: {', '.join(counts) or 'none'}; {looked}")
+    if settings.alerts is None:
+        return [incidents, Finding("alerts", None, "LEDGER_ALERTS is not set: nobody is told")]
+    if problem := problem_of(settings):
+        return [incidents, Finding("alerts", ok=False, found=problem)]
+    if undelivered:
+        found = f"{undelivered} messages could not be sent: ledger-assets alerts says why"
+        return [incidents, Finding("alerts", ok=False, found=found)]
+    return [incidents, Finding("alerts", ok=True, found="nothing is left unsent")]
 
 
 def _first_line(fault: Exception) -> str:
@@ -139,6 +159,7 @@ def _figures(connection: psycopg.Connection) -> list[Metric]:
         *_of_the_months(connection),
         *_of_the_running_batch(answers),
         *_of_the_books(connection),
+        *_of_the_incidents(connection),
     ]
 
 
@@ -188,6 +209,14 @@ def _of_the_books(connection: psycopg.Connection) -> list[Metric]:
                verified),
         _table("ledger_last_verification_timestamp_seconds", "When that was.", (), "performed_at", verified),
     ]  # fmt: skip
+
+
+def _of_the_incidents(connection: psycopg.Connection) -> list[Metric]:
+    noted = rows(connection, "monitoring/incidents")
+    return [
+        _table("ledger_open_incidents", "Incidents that are not over.", ("severity",), "incidents", noted),
+        _gauge("ledger_alerts_undelivered", "Messages that failed or were given up.", noted[0]["undelivered"]),
+    ]
 
 
 def _gauge(name: str, about: str, value: float) -> Metric:

@@ -107,8 +107,13 @@ GRANT EXECUTE ON FUNCTION
     staging.require_attempt, control.refuse_aborted, control.measure_origin,
     ledger.post_batch, ledger.take_snapshot,
     ledger.hold_close, ledger.record_certificate, ledger.prepare_for_readers, control.refresh_statistics,
-    control.probe_write
+    control.probe_write,
+    control.report_incident, control.resolve_incidents, control.hold_incident_source, control.advance_incident_source,
+    control.note_operations, control.note_workers,
+    control.plan_deliveries, control.claim_delivery, control.settle_delivery, control.retry_deliveries
 TO ledger_engine;
+-- Who is on call says that an incident is over; it changes nothing in the books.
+GRANT EXECUTE ON FUNCTION control.resolve_incident TO ledger_engine, batch_admin, batch_operator;
 
 -- What other systems call, with the role of who watches the close: a report changes nothing in the books, and it stands in the
 -- trail with its login. (A login of theirs may also be given these two functions and nothing else.)
@@ -134,7 +139,9 @@ GRANT SELECT ON
     control.worker_measure_account, control.worker_measure_source, source.load, source.load_total, source.book_currency,
     acct.rule_set, acct.chart_of_accounts, control.closing_obstacle, ledger.period_close, ledger.close_history, ledger.close_difference,
     control.batch_progress, control.prerequisite, control.prerequisite_report, control.latest_prerequisite_report,
-    control.source_announcement, control.announced_total
+    control.source_announcement, control.announced_total,
+    control.incident, control.incident_kind, control.incident_history, control.incident_source, control.alert_channel,
+    control.alert_delivery, control.undelivered_alert
 TO finance_viewer, batch_operator, batch_admin;
 -- How many rows were refused and why; not what they hold.
 GRANT SELECT (load_id, row_number, status, reasons, resolved_by, resolved_at, resolution) ON source.rejected_row

@@ -1,0 +1,78 @@
+"""What a message says: the incident as a title, a text and a page.
+
+Belongs here: wording. It gets counts and totals only; personal data was masked when the incident was opened.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cache
+from typing import Any, Final
+
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template, select_autoescape
+
+from ledger_assets.visible import on_one_line
+
+SEVERITY_OF_THE_END: Final = "RESOLVED"
+_FACTS: Final = ("expected", "actual", "difference")
+
+
+@dataclass(frozen=True)
+class Message:
+    """One message: `text` for chats and webhooks, `html` for mail."""
+
+    title: str
+    text: str
+    html: str
+    severity: str
+
+
+def message_about(incident: Mapping[str, Any], ui_url: str) -> Message:
+    """The message that an incident was opened, or, where `message` is RESOLVED, that it is over."""
+    is_over = incident["message"] == SEVERITY_OF_THE_END
+    severity = SEVERITY_OF_THE_END if is_over else str(incident["severity"])
+    title = on_one_line(f"[{severity}] {incident['title']}")
+    checks = [_facts(check) for check in incident["details"].get("checks", [])]
+    facts = {
+        "title": title,
+        "is_over": is_over,
+        "incident": incident,
+        "checks": checks if len(checks) > 1 else [],
+        "difference": checks[0]["difference"] if len(checks) == 1 else "",
+        "detail": incident["details"].get("detail", ""),
+        "run_url": f"{ui_url}/runs/{incident['run_id']}" if incident["run_id"] else "",
+        "opened_at": utc(incident["opened_at"]),
+        "resolved_at": utc(incident["resolved_at"]),
+    }
+    return Message(
+        title, _template("message.txt.j2").render(facts), _template("message.html.j2").render(facts), severity
+    )
+
+
+def test_message(channel: str, now: datetime) -> Message:
+    """What `ledger-assets test-alert` sends."""
+    title = f"[TEST] ledger_assets: a test of the channel {channel}"
+    text = f"If you read this, the channel {channel} works. Nothing has happened. {utc(now)}"
+    return Message(title, text, f"<p>{text}</p>", "INFO")
+
+
+def utc(moment: datetime | None) -> str:
+    """A moment for people in any country."""
+    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC" if moment else ""
+
+
+def _facts(check: Mapping[str, Any]) -> dict[str, str]:
+    return {name: str(check.get(name, "")) for name in ("check", *_FACTS)}
+
+
+@cache
+def _template(name: str) -> Template:
+    environment = Environment(
+        loader=PackageLoader("ledger_assets.alerts", ""),
+        autoescape=select_autoescape(["html.j2"]),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=False,
+    )
+    return environment.get_template(name)

@@ -1,0 +1,107 @@
+"""Sensors that notice what somebody has to be told, and the one that tells it (A14).
+
+Each looks at one source and opens incidents; none launches a run. How far each got is in the ledger's database: a
+sensor that dies repeats nothing and loses nothing, and `ledger-assets alerts --send` does the same from cron. Belongs
+here: when. Not here: what is noticed (run_incidents, storage/incidents), and how it is told (alerts/).
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Final
+
+import psycopg
+from dagster import DagsterInstance, DefaultSensorStatus, SensorEvaluationContext, SkipReason, sensor
+
+from ledger_assets.automation import run_incidents
+from ledger_assets.resources import LedgerResource
+from ledger_assets.storage import incidents
+from ledger_assets.storage.database import in_transaction
+from ledger_assets.storage.incidents import Noted
+
+Look = Callable[[psycopg.Connection, DagsterInstance, str], Noted]
+
+LOOKS: Final[Mapping[str, tuple[str, Look]]] = {
+    "operations": (
+        "operations and workers",
+        lambda connection, _, who: incidents.note_operations(connection, performed_by=who),
+    ),
+    "runs": (
+        "ended runs",
+        lambda connection, instance, who: run_incidents.note_runs(connection, instance, performed_by=who),
+    ),
+    "checks": (
+        "check evaluations",
+        lambda connection, instance, who: run_incidents.note_checks(connection, instance, performed_by=who),
+    ),
+    "ticks": (
+        "failed ticks",
+        lambda connection, instance, who: run_incidents.note_ticks(connection, instance, performed_by=who),
+    ),
+}
+"""Source -> what it has, and how it is looked at."""
+
+
+def look(url: str, instance: DagsterInstance, source: str, *, performed_by: str) -> str:
+    """Look at what is new in a source, and say in a sentence what came of it. All of it or nothing."""
+    what, how = LOOKS[source]
+    noted = in_transaction(url, lambda connection: how(connection, instance, performed_by))
+    if not noted.read and not noted.opened and not noted.resolved:
+        return f"no new {what}"
+    return f"{noted.read} new {what}: {noted.opened} incidents noted, {noted.resolved} over"
+
+
+def look_at_everything(url: str, instance: DagsterInstance, *, performed_by: str) -> list[str]:
+    """Look at every source, as the sensors do."""
+    return [look(url, instance, source, performed_by=performed_by) for source in LOOKS]
+
+
+@sensor(
+    minimum_interval_seconds=30,
+    default_status=DefaultSensorStatus.RUNNING,
+    description="Runs that failed, with all their failed gates as one incident; runs that succeeded end incidents.",
+)
+def alert_on_runs(context: SensorEvaluationContext, ledger: LedgerResource) -> SkipReason:
+    """Runs of any door: a run-failure sensor of Dagster does not see those of the command line."""
+    return SkipReason(look(ledger.database_url, context.instance, "runs", performed_by=ledger.actor))
+
+
+@sensor(
+    minimum_interval_seconds=30,
+    default_status=DefaultSensorStatus.RUNNING,
+    description="Asset checks that warn, oldest first: they fail no run, so nothing else tells of them.",
+)
+def alert_on_checks(context: SensorEvaluationContext, ledger: LedgerResource) -> SkipReason:
+    """Check evaluations from where the last look ended."""
+    return SkipReason(look(ledger.database_url, context.instance, "checks", performed_by=ledger.actor))
+
+
+@sensor(
+    minimum_interval_seconds=60,
+    default_status=DefaultSensorStatus.RUNNING,
+    description="Sensors and schedules whose ticks fail, this one too: otherwise nobody sees that nobody watches.",
+)
+def alert_on_ticks(context: SensorEvaluationContext, ledger: LedgerResource) -> SkipReason:
+    """Ticks of everything that ticks."""
+    return SkipReason(look(ledger.database_url, context.instance, "ticks", performed_by=ledger.actor))
+
+
+@sensor(
+    minimum_interval_seconds=30,
+    default_status=DefaultSensorStatus.RUNNING,
+    description="Rollbacks, reversals, reopenings and failed verifications, from the audit trail: by whatever door "
+    "they came. Workers that failed or are slow.",
+)
+def alert_on_operations(context: SensorEvaluationContext, ledger: LedgerResource) -> SkipReason:
+    """The audit trail from where the last look ended, in the order of its chain."""
+    return SkipReason(look(ledger.database_url, context.instance, "operations", performed_by=ledger.actor))
+
+
+@sensor(
+    minimum_interval_seconds=30,
+    default_status=DefaultSensorStatus.RUNNING,
+    description="Sends what is due to the channels of LEDGER_ALERTS, and tries again what failed.",
+)
+def deliver_alerts(ledger: LedgerResource) -> SkipReason:
+    """One round of sending. A file that cannot be used fails the tick; a channel that does not work does not."""
+    from ledger_assets.alerts.delivery import send_due  # noqa: PLC0415 - jinja2, for those who send
+
+    return SkipReason(send_due(ledger.settings, ledger.database_url, performed_by=ledger.actor).summary)

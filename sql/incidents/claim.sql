@@ -1,0 +1,1 @@
+SELECT control.claim_delivery(%(channels)s)

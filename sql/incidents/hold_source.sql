@@ -1,0 +1,1 @@
+SELECT read_to, starts_at FROM control.hold_incident_source(%(source)s)

@@ -1,0 +1,1 @@
+SELECT control.note_workers(%(performed_by)s)

@@ -1,0 +1,1 @@
+SELECT control.plan_deliveries(%(channels)s)

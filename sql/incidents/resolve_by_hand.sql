@@ -1,0 +1,1 @@
+SELECT control.resolve_incident(%(incident_id)s, %(reason)s, %(performed_by)s)

@@ -1,0 +1,1 @@
+SELECT control.retry_deliveries(%(performed_by)s)

@@ -17,6 +17,9 @@ UNLISTED: Final = "(not in the rules)"
 
 NONE: Final = "(none)"
 
+COMMON_CHANNELS: Final = ("AGENCY", "BANCA", "BROKER", "DIGITAL", "DIRECT", "ONLINE", "BRANCH", "WORKSITE")
+"""Words that the trade has for how cover is sold. The shipped rules take any channel and name none; these name nobody."""
+
 _SHOWN: Final = 4
 _LONGEST_PATTERN: Final = 40
 

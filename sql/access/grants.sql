@@ -105,7 +105,8 @@ GRANT EXECUTE ON FUNCTION
     staging.create_leaves, staging.finish_worker, staging.finish_batch,
     staging.require_attempt, control.refuse_aborted, control.measure_origin,
     ledger.post_batch, ledger.take_snapshot,
-    ledger.hold_close, ledger.record_certificate, ledger.prepare_for_readers, control.refresh_statistics
+    ledger.hold_close, ledger.record_certificate, ledger.prepare_for_readers, control.refresh_statistics,
+    source.total_by_product
 TO ledger_engine;
 
 -- What the views and the reports ask; it changes nothing.

@@ -90,6 +90,16 @@ class Statement:
         zero = all(not any(line.amounts) for line in self.lines if line.kind is Kind.CHECK)
         return zero and all(check.passed for check in self.checks)
 
+    def is_bad(self, line: Line, minor: Amount) -> bool:
+        """Whether an amount is one to look at: a loss, a deficit, a line that has to be zero and is not.
+
+        Credit balances and eliminations are negative in good order.
+        """
+        if not minor:
+            return False
+        is_result = self.name in {"profit-and-loss", "funds"} and line.kind is Kind.TOTAL
+        return line.kind is Kind.CHECK or (is_result and minor < 0)
+
     @property
     def has_figures(self) -> bool:
         return any(line.kind is Kind.AMOUNT for line in self.lines)

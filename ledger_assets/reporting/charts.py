@@ -91,9 +91,8 @@ def timing(report: CloseReport) -> "Drawing | None":
     groups = []
     for row in report.timing:
         total = row["total"] or Decimal(0)
-        bars = [
-            Bar(step, row[step] or Decimal(0), seconds(row[step] or Decimal(0)), colour) for step, colour in _STEPS.items()
-        ]
+        took = {step: row[step] or Decimal(0) for step in _STEPS}
+        bars = [Bar(step, took[step], seconds(took[step]), colour) for step, colour in _STEPS.items()]
         share = f"{seconds(total)}: {total * 100 / TARGET_SECONDS:,.1f} % of the target of {TARGET_SECONDS // 60} min"
         groups.append((row["batch_id"], [*bars, Bar("all", total, share, GREEN if total <= TARGET_SECONDS else RED)]))
     return _bars(groups)
@@ -114,12 +113,11 @@ def gates(report: CloseReport) -> "Drawing | None":
         top = drawing.height - place * 26
         drawing.add(String(0, top - 9, _short(name, 60), fontName=_BOLD, fontSize=_SIZE, fillColor=_colour(INK)))
         width = WIDTH / max(1, len(cells))
-        for n, (gate, outcome) in enumerate(cells):
-            drawing.add(
-                Rect(n * width, top - 24, width - 3, 12, fillColor=_colour(colours[outcome]), strokeColor=None, rx=2, ry=2)
-            )
+        for n, (title, outcome) in enumerate(cells):
+            colour = _colour(colours[outcome])
+            drawing.add(Rect(n * width, top - 24, width - 3, 12, fillColor=colour, strokeColor=None, rx=2, ry=2))
             sign = "" if outcome == "passed" else f": {outcome}"
-            text = _short(f"{gate}{sign}", int(width / 3.4))
+            text = _short(f"{title}{sign}", int(width / 3.4))
             drawing.add(
                 String(n * width + 4, top - 20.6, text, fontName=_FONT, fontSize=6.4, fillColor=_colour("#ffffff"))
             )
@@ -155,6 +153,11 @@ def svg(drawing: "Drawing", label: str) -> str:
         f'<svg viewBox="0 0 {drawing.width:g} {drawing.height:g}" role="img" aria-label="{escape(label)}">'
         f'<g transform="scale(1,-1) translate(0,-{drawing.height:g})">{shapes}</g></svg>'
     )
+
+
+def svg_file(drawing: "Drawing", label: str) -> str:
+    """As `svg`, to stand alone: as an image."""
+    return svg(drawing, label).replace("<svg ", '<svg xmlns="http://www.w3.org/2000/svg" ', 1)
 
 
 _ATTRIBUTES: Final = frozenset({"fill", "stroke", "stroke-width", "stroke-dasharray", "font-size", "font-weight"})

@@ -1,7 +1,8 @@
 """The close report: what the papers of a month say, for those who answer for the books (A14, B8).
 
-`read` gathers the figures in one snapshot of the database; page, pdf and workbook show them, papers puts them where
-they belong. They show counts and totals, never a transaction: nothing on them is personal.
+Here: the figures of a month, and what follows from them. Not here: how they are read (reading), how they are shown
+(page, pdf, workbook), and where the papers lie (papers). They show counts and totals, never a transaction: nothing on
+them is personal.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,28 +14,22 @@ from itertools import groupby
 from operator import itemgetter
 from typing import Any, Final
 
-import psycopg
-
 from ledger_assets.accounting.amounts import COMPONENTS
 from ledger_assets.accounting.balances import CONTROLS, Balances
 from ledger_assets.accounting.certificate import Document, fingerprint, signer
 from ledger_assets.accounting.gates import GATES
-from ledger_assets.accounting.masking import COMMON_CHANNELS
 from ledger_assets.accounting.money import from_minor
+from ledger_assets.accounting.statement_figures import MonthFigures
 from ledger_assets.accounting.statement_tables import Statement
-from ledger_assets.accounting.statements import STATEMENTS, MonthFigures
+from ledger_assets.accounting.statements import STATEMENTS
 from ledger_assets.accounting.verdicts import Verdict
-from ledger_assets.storage.balances import read_balances
-from ledger_assets.storage.database import statement
-from ledger_assets.storage.reading import rows
-from ledger_assets.storage.statements import read_figures
 
 Row = Mapping[str, Any]
 """A row of the statement that the field is named after; its columns are those of the file in sql/."""
 
 ZERO: Final = Decimal("0.00")
 EXACT: Final = Context(prec=60, traps=[Inexact, InvalidOperation])
-_PAST: Final = frozenset({"ROLLED_BACK", "ABORTED"})
+PAST: Final = frozenset({"ROLLED_BACK", "ABORTED"})
 
 
 @dataclass(frozen=True)
@@ -182,7 +177,7 @@ class CloseReport:
         return [
             Gate(batch["batch_id"], name, words.get((batch["batch_id"], batch["attempt"], name)))
             for batch in self.batches
-            if batch["state"] not in _PAST
+            if batch["state"] not in PAST
             for name in GATES
         ]
 
@@ -248,10 +243,14 @@ class CloseReport:
         """
         if not self.products:
             return []
-        posted = {row["txn_type"]: (row["transactions"], row["gross_amount"]) for row in self.source if row["is_posted"]}
+        posted = {
+            row["txn_type"]: (row["transactions"], row["gross_amount"]) for row in self.source if row["is_posted"]
+        }
         types = sorted({*posted, *(row["txn_type"] for row in self.products)})
         return [
-            ProductFigures(name, *posted.get(name, (0, ZERO)), [row for row in self.products if row["txn_type"] == name])
+            ProductFigures(
+                name, *posted.get(name, (0, ZERO)), [row for row in self.products if row["txn_type"] == name]
+            )
             for name in types
         ]
 
@@ -279,48 +278,6 @@ class CloseReport:
         return [point for is_open, point in points if is_open]
 
 
-def read(connection: psycopg.Connection, period: str) -> CloseReport:
-    """Gather the figures of a month, in one snapshot so that they tie even while somebody posts.
-
-    Reads every line of the month. The connection must be outside of a transaction: this one is its own, read-only.
-    """
-    with connection.transaction():
-        connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
-        batches = rows(connection, "reporting/batches", period=period)
-        balances = read_balances(connection, period)
-        return CloseReport(
-            month=rows(connection, "reporting/month", period=period)[0],
-            batches=batches,
-            verdicts=rows(connection, "control/gates", period=period),
-            deliveries=rows(connection, "source/loads_of_period", period=period),
-            source=rows(connection, "reporting/source_totals", period=period),
-            funds=rows(connection, "ledger/fund_balances", period=period),
-            trial_balance=rows(connection, "reporting/trial_balance", period=period),
-            balances=balances,
-            exceptions=[
-                {"batch_id": batch["batch_id"], **row}
-                for batch in batches
-                if batch["state"] not in _PAST
-                for row in rows(connection, "control/open_exceptions", batch_id=batch["batch_id"])
-            ],
-            refusals=rows(connection, "reporting/refused_rows", period=period),
-            late=rows(connection, "period/late", period=period),
-            closes=rows(connection, "period/closes", period=period),
-            changes=rows(connection, "period/differences", period=period),
-            figures=read_figures(connection, period, balances),
-            products=rows(connection, "reporting/products", period=period, channels=list(COMMON_CHANNELS)),
-            timing=rows(connection, "reporting/timing", period=period),
-        )
-
-
-def add_up_products(connection: psycopg.Connection, period: str) -> None:
-    """Add the posted loads of the month up by product and channel, if nobody has: one scan of each load, once.
-
-    Wants the engine's rights, and a transaction in READ COMMITTED of its own before `read`.
-    """
-    connection.execute(statement("reporting/total_by_product"), {"period": period})
-
-
 def amount(value: Decimal) -> str:
     """An amount as it is printed: thousands separators, two decimals, exactly."""
     return f"{value:,.2f}"
@@ -338,7 +295,9 @@ def in_words(identifier: str) -> str:
 
 def _untied(statement: Statement) -> str:
     """What does not tie, in words."""
-    failed = [f"{check.label}: {amount(from_minor(check.difference))}" for check in statement.checks if not check.passed]
+    failed = [
+        f"{check.label}: {amount(from_minor(check.difference))}" for check in statement.checks if not check.passed
+    ]
     return "; ".join(failed) or "a line that has to be zero is not"
 
 

@@ -1,4 +1,4 @@
-"""The close report as a page: self-contained (no script, no font, nothing from elsewhere), to be filed, mailed, printed."""
+"""The close report as a page: self-contained (no script, no font, nothing from elsewhere), to be filed and printed."""
 
 from collections.abc import Mapping
 from pathlib import Path

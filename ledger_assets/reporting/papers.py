@@ -3,8 +3,6 @@
 Here: where they lie, and that nobody ever opens half of one. Not here: what stands on them.
 """
 
-import csv
-import io
 import os
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -12,13 +10,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from ledger_assets.accounting.money import from_minor
 from ledger_assets.accounting.months import first_day
-from ledger_assets.accounting.spreadsheets import spreadsheet_safe
-from ledger_assets.accounting.statement_tables import Kind, Statement
 from ledger_assets.accounting.statements import STATEMENTS
 from ledger_assets.reporting import page
 from ledger_assets.reporting.close_report import CloseReport
+from ledger_assets.reporting.statement_texts import statement_csv
 
 
 @dataclass(frozen=True)
@@ -36,7 +32,7 @@ def report_path(home: Path, period: str) -> Path:
 
 def write(home: Path, report: CloseReport) -> Path:
     """Render the page into its place: whoever opens it sees the old one or the new one, never half of one."""
-    return _put(report_path(home, report.period), page.render(report).encode())
+    return put(report_path(home, report.period), page.render(report).encode())
 
 
 def write_all(home: Path, report: CloseReport) -> Written:
@@ -49,26 +45,12 @@ def write_all(home: Path, report: CloseReport) -> Written:
     for name, (ending, make) in _OTHERS.items():
         path = _path(home, report.period, ending)
         try:
-            paths[name] = _put(path, make(report))
+            paths[name] = put(path, make(report))
         except Exception as fault:  # noqa: BLE001 (whatever it is, it is told, and the next paper is made)
             problems[name] = f"{path.name}: {type(fault).__name__}: {fault}"
             with suppress(OSError):
                 path.unlink()
     return Written(paths, problems)
-
-
-def statement_csv(statement: Statement) -> str:
-    """A statement as CSV: exact amounts with two decimals and no separators, empty where there is nothing to compare."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["fund", "line", "label", "account_codes", *(spreadsheet_safe(c) for c in statement.columns)])
-    for line in statement.lines:
-        if line.kind is Kind.HEADING:
-            continue
-        codes = spreadsheet_safe(" ".join(line.account_codes))
-        amounts = ["" if minor is None else str(from_minor(minor)) for minor in line.amounts]
-        writer.writerow([spreadsheet_safe(line.fund), line.kind.value, spreadsheet_safe(line.label), codes, *amounts])
-    return text.getvalue()
 
 
 def _csv(name: str) -> Callable[[CloseReport], bytes]:
@@ -100,7 +82,8 @@ def _path(home: Path, period: str, ending: str) -> Path:
     return home / "reports" / period / f"close-report-{period}{ending}"
 
 
-def _put(path: Path, content: bytes) -> Path:
+def put(path: Path, content: bytes) -> Path:
+    """Write a file: whoever opens it finds the old one or the new one, on the disk."""
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f".{path.name}.{os.getpid()}")
     try:

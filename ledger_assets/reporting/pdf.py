@@ -7,7 +7,7 @@ The page has every letter. This module imports reportlab: import it when a paper
 """
 
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from html import escape
 from typing import Any, Final
 
@@ -18,6 +18,7 @@ from reportlab.pdfbase.pdfmetrics import stringWidth
 from reportlab.pdfgen.canvas import Canvas
 from reportlab.platypus import (
     BaseDocTemplate,
+    CondPageBreak,
     Flowable,
     Frame,
     KeepTogether,
@@ -32,7 +33,7 @@ from reportlab.platypus import (
 
 from ledger_assets.accounting.statement_tables import Kind, Statement
 from ledger_assets.reporting import charts
-from ledger_assets.reporting.close_report import CloseReport, amount, in_words, moment
+from ledger_assets.reporting.close_report import CloseReport, amount, moment
 from ledger_assets.reporting.sections import Section, sections
 from ledger_assets.reporting.summary import MOST_POINTS, NOT_KNOWN, figure, percent, summarize
 from ledger_assets.visible import on_one_line
@@ -42,6 +43,7 @@ INK, SOFT, RULE, WASH, ACCENT, OK, BAD = (
 )
 MARGIN, TOP = 40, 62
 _SIZE, _SMALLEST, _PADDING = 7.6, 4.2, 4
+_HEADING_AND_MORE: Final = 130
 _PORTRAIT: Final = A4[0] - 2 * MARGIN
 _LANDSCAPE: Final = A4[1] - 2 * MARGIN
 
@@ -96,7 +98,7 @@ def _cover(report: CloseReport, drawn: dict[str, Any]) -> list[Flowable]:
         Spacer(1, 6),
     ]
     if "fund_movements" in drawn:
-        story += [Paragraph(charts.TITLES["fund_movements"], HEADING), _fitted(drawn["fund_movements"], 150)]
+        story += [Paragraph(charts.TITLES["fund_movements"], HEADING), _fitted(drawn["fund_movements"], 215)]
     return [*story, *_outcome(report), *_fingerprint(report)]
 
 
@@ -137,12 +139,14 @@ def _statement(statement: Statement, width: float) -> list[Flowable]:
     if not statement.has_figures:
         story.append(Paragraph("No account has a balance or a movement.", NOTE))
         return story
-    rows, extra = [], []
+    rows: list[list[str]] = []
+    extra: list[tuple[Any, ...]] = []
     for n, line in enumerate(statement.lines, start=1):
         codes = f"  {' '.join(line.account_codes)}" if line.account_codes else ""
         rows.append([f"{line.label}{codes}", *(figure(minor) for minor in line.amounts)])
         extra += _STYLES[line.kind](n)
-        extra += [("TEXTCOLOR", (c, n), (c, n), BAD) for c, minor in enumerate(line.amounts, 1) if minor and minor < 0]
+        bad = [c for c, minor in enumerate(line.amounts, start=1) if statement.is_bad(line, minor)]
+        extra += [("TEXTCOLOR", (c, n), (c, n), BAD) for c in bad]
     story.append(_table(["", *statement.columns], rows, width, extra=extra))
     story += [Paragraph(_safe(note), NOTE) for note in statement.notes]
     story += [
@@ -155,7 +159,7 @@ def _statement(statement: Statement, width: float) -> list[Flowable]:
     return story
 
 
-_STYLES: Final = {
+_STYLES: Final[Mapping[Kind, Callable[[int], list[tuple[Any, ...]]]]] = {
     Kind.HEADING: lambda n: [
         ("FONTNAME", (0, n), (-1, n), "Helvetica-Bold"),
         ("TEXTCOLOR", (0, n), (-1, n), ACCENT),
@@ -176,7 +180,7 @@ _STYLES: Final = {
 
 
 def _section(section: Section, drawn: dict[str, Any]) -> list[Flowable]:
-    story: list[Flowable] = [Paragraph(section.title, HEADING)]
+    story: list[Flowable] = [CondPageBreak(_HEADING_AND_MORE), Paragraph(section.title, HEADING)]
     for name in section.charts:
         if name in drawn:
             story += [KeepTogether([Paragraph(charts.TITLES[name], NOTE), _fitted(drawn[name], 620)]), Spacer(1, 6)]
@@ -201,9 +205,7 @@ def _table(
     extra: Sequence[Any] = (), size: float = _SIZE,
 ) -> Table:  # fmt: skip
     """Text columns to the left, which wrap; figures to the right, which never do: the letters get smaller instead."""
-    figures = [
-        [row[c] for row in (columns, *rows) if c < len(row)] for c in range(text_columns, len(columns))
-    ]
+    figures = [[row[c] for row in (columns, *rows) if c < len(row)] for c in range(text_columns, len(columns))]
     least = 70.0 * text_columns
     for _ in range(40):
         widths = [max(stringWidth(t, "Helvetica-Bold", size) for t in column) + 2 * _PADDING for column in figures]
@@ -213,11 +215,11 @@ def _table(
     texts = _shares(columns, rows, text_columns, max(least / 2, width - sum(widths)), size)
     style = _style("cell", size)
     bold = {n for command, (_, n), _, font in (e for e in extra if e[0] == "FONTNAME") if font.endswith("Bold")}
-    cells = [[_safe_plain(c) for c in columns]]
+    cells = [[on_one_line(c) for c in columns]]
     for n, row in enumerate(rows, start=1):
         wrapped = [
             Paragraph(f"<b>{_safe(t)}</b>" if n in bold else _safe(t), _coloured(style, extra, n))
-            if stringWidth(t, "Helvetica-Bold", size) > texts[c] - 2 * _PADDING - 5 else _safe_plain(t)
+            if stringWidth(t, "Helvetica-Bold", size) > texts[c] - 2 * _PADDING - 5 else on_one_line(t)
             for c, t in enumerate(row[:text_columns])
         ]  # fmt: skip
         cells.append([*wrapped, *row[text_columns:]])
@@ -258,10 +260,6 @@ def _safe(text: str) -> str:
     return escape(on_one_line(text))
 
 
-def _safe_plain(text: str) -> str:
-    return on_one_line(text)
-
-
 def _fitted(drawing: Any, highest: float) -> Any:
     """The drawing as wide as it may be, and no higher than the room that there is for it."""
     factor = min(1.0, highest / drawing.height, _PORTRAIT / drawing.width)
@@ -275,7 +273,7 @@ def _fitted(drawing: Any, highest: float) -> Any:
 # ------------------------------------------------------------------------------------------------ pages
 
 
-class _NumberedCanvas(Canvas):
+class _NumberedCanvas(Canvas):  # type: ignore[misc] # reportlab has no types
     """Draws the foot of each page when it is known how many there are."""
 
     foot = ""

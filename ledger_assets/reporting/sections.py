@@ -51,11 +51,13 @@ def _gates(report: CloseReport) -> list[Section]:
             gate.batch_id, in_words(gate.name), gate.outcome, found["detail"],
             found["expected"], found["actual"], found["difference"],
         ])  # fmt: skip
-    for control in report.controls:
-        rows.append([
+    rows += [
+        [
             "balances", in_words(control.gate), "passed" if control.passed else "failed", control.detail,
             control.expected, control.actual, control.difference,
-        ])  # fmt: skip
+        ]
+        for control in report.controls
+    ]  # fmt: skip
     columns = ("Of", "Gate or control", "Verdict", "Detail", "Expected", "Actual", "Difference")
     return [Section("Gates and controls", "Gates", columns, rows, 4, ("gates",))]
 
@@ -131,7 +133,8 @@ def _exceptions(report: CloseReport) -> list[Section]:
             empty="No exception is open.",
         ),
         Section(
-            "Refused rows, by their first reason", "Exceptions", ("Reason", "Open", "Acknowledged", "Resolved"), refused,
+            "Refused rows, by their first reason", "Exceptions",
+            ("Reason", "Open", "Acknowledged", "Resolved"), refused,
             empty="No row was refused.",
         ),
         *_late(report),

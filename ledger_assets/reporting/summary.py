@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import Final
 
 from ledger_assets.accounting.money import from_minor
-from ledger_assets.accounting.statements import AccountFigures, MonthFigures, Nature, nature
+from ledger_assets.accounting.statement_figures import AccountFigures, MonthFigures, Nature, nature, net_assets
 from ledger_assets.reporting.close_report import CloseReport, amount
 
 NOT_KNOWN: Final = "–"
@@ -65,7 +65,9 @@ def summarize(report: CloseReport) -> Summary:
     return Summary(
         flows=[contributions, claims],
         ratio=Ratio(
-            "Claims / contributions", _per_mille(claims.now, contributions.now), _per_mille(claims.before, contributions.before)
+            "Claims / contributions",
+            _per_mille(claims.now, contributions.now),
+            _per_mille(claims.before, contributions.before),
         ),
         results=[
             *(_result(f"Result {fund}", month, month.of_fund(fund)) for fund in month.fund_names),
@@ -102,9 +104,9 @@ def _before(month: MonthFigures, accounts: Sequence[AccountFigures], sign: int) 
 
 
 def _fund_balance(month: MonthFigures, fund: str) -> KeyFigure:
-    assets_and_debts = [a for a in month.of_fund(fund) if not a.is_result and a.account_type != "EQUITY"]
-    opening = sum(a.opening for a in assets_and_debts) if month.previous_period else None
-    return KeyFigure(f"Net assets {fund}", sum(a.closing for a in assets_and_debts), opening)
+    accounts = month.of_fund(fund)
+    opening = sum(a.opening for a in accounts if a.is_position) if month.previous_period else None
+    return KeyFigure(f"Net assets {fund}", net_assets(accounts), opening)
 
 
 def _per_mille(part: int | None, whole: int | None) -> int | None:

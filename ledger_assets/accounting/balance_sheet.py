@@ -16,8 +16,9 @@ def balance_sheet(month: MonthFigures) -> Statement:
     """Statement of financial position: a column for each fund, the eliminations, the company, and its comparatives."""
     funds = month.fund_names
     combined = len(funds) + 1
-    composer = Composer(combined + 3)
     row = _Rows(month, funds)
+    columns = (*funds, "Eliminations", "Company", *row.comparatives)
+    composer = Composer(len(columns))
     liabilities_and_funds: list[Term] = []
     terms: list[Term] = []
     for title, kinds, sign, participants in _SECTIONS:
@@ -43,8 +44,7 @@ def balance_sheet(month: MonthFigures) -> Statement:
     return Statement(
         "balance-sheet",
         "Balance sheet",
-        (*funds, "Eliminations", "Company", month.previous_period or "month before",
-         month.previous_year_end or "year end before"),
+        columns,
         tuple(composer.lines),
         column_sums={combined: tuple(range(combined))},
         notes=_position_notes(month),
@@ -66,12 +66,19 @@ class _Rows:
 
     def __init__(self, month: MonthFigures, funds: Sequence[str]) -> None:
         self._funds = funds
-        routes: list[tuple[bool, Callable[[AccountFigures], int]]] = [
-            (True, lambda a: a.closing),
-            (month.previous_period is not None, lambda a: a.opening),
+        routes: dict[str, tuple[bool, Callable[[AccountFigures], int]]] = {
+            "": (True, lambda a: a.closing),
+            f"Company {month.previous_period or 'month before'}": (
+                month.previous_period is not None, lambda a: a.opening
+            ),
+        }  # fmt: skip
+        # In January the month before is the year end before: one column.
+        routes.setdefault(
+            f"Company {month.previous_year_end or 'year end before'}",
             (month.previous_year_end is not None, lambda a: a.previous_year_end or 0),
-        ]
-        self._dates = [(known, balance, eliminations(month.accounts, balance)) for known, balance in routes]
+        )
+        self.comparatives = list(routes)[1:]
+        self._dates = [(known, balance, eliminations(month.accounts, balance)) for known, balance in routes.values()]
 
     def __call__(self, accounts: Sequence[AccountFigures], sign: int) -> list[Amount]:
         now, *before = self._dates
@@ -140,7 +147,7 @@ def _position_notes(month: MonthFigures) -> tuple[str, ...]:
     differences = [c for c in _mirror_checks(month) if not c.passed]
     return (
         "Eliminations take out what both sides of a due-to/due-from pair show. They add up to zero.",
-        "The last two columns are the company's, at earlier dates.",
+        "The columns behind Company are the company's at earlier month ends.",
         *(f"{c.label}: {_printed(c.difference)} does not mirror and stays in the column Company." for c in differences),
         *missing(month.previous_period, "The month before is not closed in these books."),
         *missing(month.previous_year_end, "The year end before is not closed in these books."),

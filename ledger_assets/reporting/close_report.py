@@ -302,9 +302,11 @@ def _untied(statement: Statement) -> str:
 
 
 def _movement(account: Row) -> Decimal:
-    """The month's movement on the side where the account recognises: debit for an expense, credit for an income."""
-    sides = ("debit", "credit") if account["account_type"] == "EXPENSE" else ("credit", "debit")
-    return EXACT.subtract(account[sides[0]], account[sides[1]])
+    """What the month's transactions moved, on the side where the account recognises: debit for an expense, credit for
+    an income. Year ends and reversals move it too, but deliver nothing.
+    """
+    moved = EXACT.subtract(EXACT.subtract(account["debit"], account["credit"]), account["derived"])
+    return moved if account["account_type"] == "EXPENSE" else EXACT.minus(moved)
 
 
 def _column(records: Iterable[Row], column: str) -> Decimal:

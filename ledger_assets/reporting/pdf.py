@@ -42,7 +42,7 @@ INK, SOFT, RULE, WASH, ACCENT, OK, BAD = (
     HexColor(code) for code in ("#1b2733", "#5d6b78", "#d5dce2", "#f4f6f8", "#14506b", "#1c7145", "#b3261e")
 )
 MARGIN, TOP = 40, 62
-_SIZE, _SMALLEST, _PADDING = 7.6, 4.2, 4
+_SIZE, _SMALLEST, _PADDING = 8.2, 4.2, 4
 _HEADING_AND_MORE: Final = 130
 _PORTRAIT: Final = A4[0] - 2 * MARGIN
 _LANDSCAPE: Final = A4[1] - 2 * MARGIN
@@ -57,7 +57,7 @@ TITLE = _style("title", 19, bold=True, spaceAfter=2)
 HEADING = _style("heading", 11.5, ACCENT, bold=True, spaceBefore=10, spaceAfter=4, keepWithNext=1)
 TEXT = _style("text", 8.5)
 NOTE = _style("note", 7, SOFT, spaceBefore=3)
-GOOD = _style("good", 8.5, OK, bold=True)
+GOOD = _style("good", 8.5, OK, bold=True, spaceBefore=4)
 WRONG = _style("wrong", 8.5, BAD, bold=True)
 
 
@@ -183,7 +183,8 @@ def _section(section: Section, drawn: dict[str, Any]) -> list[Flowable]:
     story: list[Flowable] = [CondPageBreak(_HEADING_AND_MORE), Paragraph(section.title, HEADING)]
     for name in section.charts:
         if name in drawn:
-            story += [KeepTogether([Paragraph(charts.TITLES[name], NOTE), _fitted(drawn[name], 620)]), Spacer(1, 6)]
+            caption = [Paragraph(charts.TITLES[name], NOTE)] if charts.TITLES[name] != section.title else []
+            story += [KeepTogether([*caption, _fitted(drawn[name], 620)]), Spacer(1, 6)]
     if section.rows:
         rows = [[_cell(value) for value in row] for row in section.rows]
         extra = [("FONTNAME", (0, n), (-1, n), "Helvetica-Bold") for n in section.totals]
@@ -238,14 +239,16 @@ def _table(
 def _shares(
     columns: Sequence[str], rows: Sequence[Sequence[str]], text_columns: int, room: float, size: float
 ) -> list[float]:
-    """The widths of the text columns: by their longest texts, none of them more than it needs."""
+    """The widths of the text columns: those that need little get it, the others share what is left and wrap."""
     wanted = [
         max(stringWidth(row[c], "Helvetica-Bold", size) for row in (columns, *rows) if c < len(row)) + 2 * _PADDING + 6
         for c in range(text_columns)
     ]
-    if sum(wanted) <= room:
-        return [*wanted[:-1], room - sum(wanted[:-1])]
-    return [room * share / sum(wanted) for share in wanted]
+    widths = [0.0] * text_columns
+    for place, c in enumerate(sorted(range(text_columns), key=lambda c: wanted[c])):
+        widths[c] = min(wanted[c], (room - sum(widths)) / (text_columns - place))
+    widths[-1] += room - sum(widths)
+    return widths
 
 
 def _coloured(style: ParagraphStyle, extra: Sequence[Any], row: int) -> ParagraphStyle:

@@ -66,7 +66,7 @@ def trial_balance() -> list[dict[str, Any]]:
             "account_code": code, "description": description, "account_type": kind, "fund": fund,
             "recognised_type": recognises and recognises[0], "recognised_component": recognises and recognises[1],
             "opening_balance": Decimal(opening), "debit": Decimal(debit), "credit": Decimal(credit),
-            "closing_balance": Decimal(opening) + Decimal(debit) - Decimal(credit),
+            "closing_balance": Decimal(opening) + Decimal(debit) - Decimal(credit), "derived": Decimal("0.00"),
         }
         for code, description, kind, fund, recognises, opening, debit, credit in ACCOUNTS
     ]  # fmt: skip

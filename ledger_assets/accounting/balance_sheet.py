@@ -18,7 +18,7 @@ def balance_sheet(month: MonthFigures) -> Statement:
     combined = len(funds) + 1
     row = _Rows(month, funds)
     columns = (*funds, "Eliminations", "Company", *row.comparatives)
-    composer = Composer(len(columns))
+    composer = Composer(len(columns), unknown=[combined + n for n in row.unknown])
     liabilities_and_funds: list[Term] = []
     terms: list[Term] = []
     for title, kinds, sign, participants in _SECTIONS:
@@ -78,6 +78,7 @@ class _Rows:
             (month.previous_year_end is not None, lambda a: a.previous_year_end or 0),
         )
         self.comparatives = list(routes)[1:]
+        self.unknown = [n for n, (known, _) in enumerate(routes.values()) if not known]
         self._dates = [(known, balance, eliminations(month.accounts, balance)) for known, balance in routes.values()]
 
     def __call__(self, accounts: Sequence[AccountFigures], sign: int) -> list[Amount]:

@@ -6,7 +6,7 @@ and a spreadsheet can hold the same sums as formulas. Not here: which lines a st
 Amounts are whole minor units as Python integers, which have no largest one: nothing is rounded and nothing overflows.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -102,7 +102,8 @@ class Statement:
 
     @property
     def has_figures(self) -> bool:
-        return any(line.kind is Kind.AMOUNT for line in self.lines)
+        """Whether there is any account to show, or anything but zeros."""
+        return any(line.account_codes or any(line.amounts) for line in self.lines)
 
     def line(self, label: str, fund: str = "") -> Line:
         """The line with that label (of that fund). Raises KeyError."""
@@ -115,9 +116,11 @@ class Statement:
 class Composer:
     """Builds the lines of a statement; totals are computed from the lines that they name, never given."""
 
-    def __init__(self, columns: int) -> None:
+    def __init__(self, columns: int, unknown: Collection[int] = ()) -> None:
+        """`unknown`: the columns without figures, whose totals are none either."""
         self.lines: list[Line] = []
         self._columns = columns
+        self._unknown = unknown
 
     def heading(self, label: str, fund: str = "") -> None:
         self.lines.append(Line(Kind.HEADING, label, fund=fund))
@@ -135,6 +138,8 @@ class Composer:
         return Term(1, len(self.lines) - 1)
 
     def _sum(self, terms: Sequence[Term], column: int) -> Amount:
+        if column in self._unknown:
+            return None
         total = 0
         for term in terms:
             amount = self.lines[term.line].amounts[column]

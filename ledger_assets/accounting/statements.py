@@ -84,7 +84,7 @@ def profit_and_loss(month: MonthFigures) -> Statement:
 
     For the month, the month before, and the year to date. The year end is in none of them.
     """
-    composer = Composer(3)
+    composer = Composer(3, unknown=() if month.previous_period else (1,))
     results = []
     for fund in month.fund_names:
         of_operator = fund == OPERATOR

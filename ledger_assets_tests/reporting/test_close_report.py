@@ -9,8 +9,10 @@ import pytest
 
 from ledger_assets.accounting.balances import Balances
 from ledger_assets.accounting.gates import GATES
-from ledger_assets.reporting import close_report
-from ledger_assets.reporting.close_report import CloseReport, bar_width, render, report_path, write
+from ledger_assets.reporting import papers
+from ledger_assets.reporting.close_report import CloseReport
+from ledger_assets.reporting.page import render
+from ledger_assets.reporting.papers import report_path, write
 from ledger_assets_tests.reporting.close_months import (
     ACCOUNTS,
     BATCH,
@@ -168,12 +170,6 @@ def test_an_empty_month_says_so_and_is_in_order():
     assert page.texts["numbers"].startswith("none")
     for sentence in ("No transaction was delivered", "No account has a balance", "No exception is open", "No row was"):
         assert sentence in page.text
-    assert {given["width"] for tag, given in page.tags if tag == "rect"} == {"0"}
-
-
-@pytest.mark.parametrize(("value", "width"), [("0.00", 0), ("0.01", 1), ("-100.00", 130), ("50.00", 65)])
-def test_bars_are_scaled_to_the_largest(value: str, width: int):
-    assert bar_width(Decimal(value), Decimal("100.00")) == width
 
 
 def test_the_page_lies_where_its_path_says_and_nothing_else_does(tmp_path: Path):
@@ -191,7 +187,7 @@ def test_a_page_that_cannot_be_written_leaves_the_old_one(tmp_path: Path, monkey
     def full_disk(_: int) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(close_report.os, "fsync", full_disk)
+    monkeypatch.setattr(papers.os, "fsync", full_disk)
     with pytest.raises(OSError, match="No space left"):
         write(tmp_path, a_closed_month())
     assert path.read_bytes() == old

@@ -19,6 +19,7 @@ from ledger_assets_tests.reporting.close_months import (
     FUNDS,
     a_batch,
     a_closed_month,
+    a_product,
     a_source_row,
     a_verdict,
     an_empty_month,
@@ -113,6 +114,12 @@ def test_texts_from_outside_stay_texts():
         trial_balance=[{**account, "description": hostile, "fund": hostile} for account in month.trial_balance],
         exceptions=[{"batch_id": BATCH, "reason": hostile, "count": 1}],
         refusals=[{**month.refusals[0], "reason": hostile}],
+        figures=replace(
+            month.figures,
+            accounts=[replace(account, description=hostile, fund=hostile) for account in month.figures.accounts],
+        ),
+        products=[a_product(hostile, hostile, hostile, 1, "1.00")],
+        timing=[{**month.timing[0], "batch_id": hostile}],
     )
     page = Page(render(report))
     assert "script" not in {tag for tag, _ in page.tags}
@@ -139,6 +146,14 @@ def test_texts_from_outside_stay_texts():
         (
             lambda m: replace(m, exceptions=[{"batch_id": BATCH, "reason": "NO_TEMPLATE", "count": 1_004}]),
             "1,004 transactions wait in the exception queue",
+        ),
+        (
+            lambda m: replace(m, products=[*m.products, a_product("CLAIM", "FAMILY-001", "BANCA", 0, "0.01")]),
+            "CLAIM by product is not what was posted",
+        ),
+        (
+            lambda m: replace(m, figures=replace(m.figures, funds={})),
+            "Balance sheet does not tie: Net assets of OPERATOR",
         ),
         (
             lambda m: replace(m, refusals=[{"reason": "GROSS", "open": 2, "acknowledged": 0, "resolved": 0}]),

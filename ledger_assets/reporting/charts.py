@@ -155,11 +155,6 @@ def svg(drawing: "Drawing", label: str) -> str:
     )
 
 
-def svg_file(drawing: "Drawing", label: str) -> str:
-    """As `svg`, to stand alone: as an image."""
-    return svg(drawing, label).replace("<svg ", '<svg xmlns="http://www.w3.org/2000/svg" ', 1)
-
-
 _ATTRIBUTES: Final = frozenset({"fill", "stroke", "stroke-width", "stroke-dasharray", "font-size", "font-weight"})
 
 

@@ -43,7 +43,7 @@ def test_the_statements_and_figures_of_a_month_stand_in_its_metadata(closed_mont
     assert plotted == [float(income["paid"]), float(income["claimed"]), float(income["result"])]
     assert f"{income['paid']:,}" in report["key_figures"].value
     accounts = [record.data["accounts"] for record in report["trial_balance"].records if record.data["accounts"]]
-    assert len(accounts) == 12
+    assert len(accounts) == 11
     for name in ("profit_and_loss", "balance_sheet", "funds"):
         assert report[name].records
     for name in ("pdf", "xlsx", "balance_sheet_csv"):

@@ -24,7 +24,7 @@ from ledger_assets.accounting.generation import generate, write
 from ledger_assets.accounting.mapping import load_mapping
 from ledger_assets.closing import dagster_instance
 from ledger_assets.presentation import print_table, progress_bar
-from ledger_assets.reporting.close_report import report_path
+from ledger_assets.reporting.papers import report_path
 from ledger_assets.settings import Settings
 from ledger_assets.storage.database import connect, ledger_url
 from ledger_assets.storage.reading import rows

@@ -16,12 +16,12 @@ ROWS_SHOWN = 20
 BAR_WIDTH = 40
 
 
-def table(records: Sequence[Mapping[str, Any]]) -> TableMetadataValue | MetadataValue:
+def table(records: Sequence[Mapping[str, Any]], shown: int = ROWS_SHOWN) -> TableMetadataValue | MetadataValue:
     """A table of the first records; amounts with thousands separators, everything as text. No record: a note."""
     if not records:
         return MetadataValue.md("*none*")
     return MetadataValue.table(
-        [TableRecord({column: text(value) for column, value in record.items()}) for record in records[:ROWS_SHOWN]]
+        [TableRecord({column: text(value) for column, value in record.items()}) for record in records[:shown]]
     )
 
 

@@ -16,7 +16,8 @@ from dagster import AssetSelection
 
 from ledger_assets.cli import main
 from ledger_assets.close_result import Outcome
-from ledger_assets.reporting import close_report
+from ledger_assets.reporting import page as report_page
+from ledger_assets.reporting import reading
 from ledger_assets.storage import periods
 from ledger_assets.storage.batches import (
     BatchStateError,
@@ -630,16 +631,16 @@ def test_the_report_shows_late_transactions_and_what_a_close_changed(closed_url:
     reports = {}
     for period in (JANUARY, MARCH):
         with connect(closed_url) as connection:
-            reports[period] = close_report.read(connection, period)
+            reports[period] = reading.read(connection, period)
     assert reports[MARCH].open_points == reports[JANUARY].open_points == []
     assert reports[MARCH].status == "Locked"
-    page = close_report.render(reports[MARCH])
+    page = report_page.render(reports[MARCH])
     assert "What the last close changed" in page
     assert "&lt;b&gt;missing" in page
     for report in reports.values():
         (late,) = report.late
         assert (late["original_period"], late["booked_in"], late["transactions"]) == (JANUARY, MARCH, 10)
-        assert "Late transactions" in close_report.render(report)
+        assert "Late transactions" in report_page.render(report)
 
 
 @pytest.mark.parametrize("notation", ["beancount", "hledger"])

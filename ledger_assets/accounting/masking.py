@@ -17,6 +17,9 @@ UNLISTED: Final = "(not in the rules)"
 
 NONE: Final = "(none)"
 
+COMMON_CHANNELS: Final = ("AGENCY", "BANCA", "BROKER", "DIGITAL", "DIRECT", "ONLINE", "BRANCH", "WORKSITE")
+"""Words of the trade for how cover is sold: nobody's name. The shipped rules take any channel and name none."""
+
 _SHOWN: Final = 4
 _LONGEST_PATTERN: Final = 40
 

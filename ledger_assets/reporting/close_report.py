@@ -1,42 +1,35 @@
-"""The close report: one page a month for those who answer for the books (A14, B8).
+"""The close report: what the papers of a month say, for those who answer for the books (A14, B8).
 
-`read` gathers the figures in one snapshot of the database, `render` turns them into a page and does nothing else,
-`write` puts it where it belongs. The page is self-contained (no script, no font, nothing from elsewhere), to be
-filed, mailed and printed. It shows counts and totals, never a transaction: nothing on it is personal.
+Here: the figures of a month, and what follows from them. Not here: how they are read (reading), how they are shown
+(page, pdf, workbook), and where the papers lie (papers). They show counts and totals, never a transaction: nothing on
+them is personal.
 """
 
-import os
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from decimal import Context, Decimal, Inexact, InvalidOperation
 from functools import cached_property, reduce
 from itertools import groupby
 from operator import itemgetter
-from pathlib import Path
 from typing import Any, Final
-
-import psycopg
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from ledger_assets.accounting.amounts import COMPONENTS
 from ledger_assets.accounting.balances import CONTROLS, Balances
 from ledger_assets.accounting.certificate import Document, fingerprint, signer
 from ledger_assets.accounting.gates import GATES
 from ledger_assets.accounting.money import from_minor
-from ledger_assets.accounting.months import first_day
+from ledger_assets.accounting.statement_figures import MonthFigures
+from ledger_assets.accounting.statement_tables import Statement
+from ledger_assets.accounting.statements import STATEMENTS
 from ledger_assets.accounting.verdicts import Verdict
-from ledger_assets.storage.balances import read_balances
-from ledger_assets.storage.reading import rows
 
 Row = Mapping[str, Any]
 """A row of the statement that the field is named after; its columns are those of the file in sql/."""
 
 ZERO: Final = Decimal("0.00")
-_EXACT: Final = Context(prec=60, traps=[Inexact, InvalidOperation])
-_PAST: Final = frozenset({"ROLLED_BACK", "ABORTED"})
-_BAR_WIDTH: Final = 130
+EXACT: Final = Context(prec=60, traps=[Inexact, InvalidOperation])
+PAST: Final = frozenset({"ROLLED_BACK", "ABORTED"})
 
 
 @dataclass(frozen=True)
@@ -97,8 +90,23 @@ class Recognition:
 
 
 @dataclass(frozen=True)
+class ProductFigures:
+    """A transaction type as posted, and by product and channel."""
+
+    txn_type: str
+    transactions: int
+    gross_amount: Decimal
+    rows: Sequence[Row]
+
+    @property
+    def ties(self) -> bool:
+        counted, added = sum(row["transactions"] for row in self.rows), _column(self.rows, "gross_amount")
+        return (counted, added) == (self.transactions, self.gross_amount)
+
+
+@dataclass(frozen=True)
 class CloseReport:
-    """Everything that the page says about a month, as read from the database."""
+    """Everything that the papers say about a month, as read from the database."""
 
     month: Row
     batches: Sequence[Row]
@@ -115,6 +123,9 @@ class CloseReport:
     late: Sequence[Row] = ()
     closes: Sequence[Row] = ()
     changes: Sequence[Row] = ()
+    figures: MonthFigures = field(default_factory=lambda: MonthFigures("", (), ""))
+    products: Sequence[Row] = ()
+    timing: Sequence[Row] = ()
 
     @property
     def period(self) -> str:
@@ -166,7 +177,7 @@ class CloseReport:
         return [
             Gate(batch["batch_id"], name, words.get((batch["batch_id"], batch["attempt"], name)))
             for batch in self.batches
-            if batch["state"] not in _PAST
+            if batch["state"] not in PAST
             for name in GATES
         ]
 
@@ -207,7 +218,7 @@ class CloseReport:
             if account["recognised_type"] is not None:
                 components = recognised.setdefault(account["recognised_type"], dict.fromkeys(COMPONENTS, ZERO))
                 component = account["recognised_component"]
-                components[component] = _EXACT.add(components[component], _movement(account))
+                components[component] = EXACT.add(components[component], _movement(account))
         nothing = dict.fromkeys(COMPONENTS, ZERO)
         return [
             Recognition(name, delivered.get(name, nothing), recognised[name])
@@ -220,10 +231,28 @@ class CloseReport:
         """The fingerprint of the key that signed the certificate."""
         return fingerprint(signer(self.certificate)) if self.certificate else ""
 
+    @cached_property
+    def statements(self) -> Mapping[str, Statement]:
+        """The statements of the month by their names."""
+        return {name: make(self.figures) for name, make in STATEMENTS.items()}
+
     @property
-    def largest_flow(self) -> Decimal:
-        """The scale of the charts: one for all funds, so that they can be compared."""
-        return max((abs(fund[flow]) for fund in self.funds for flow in ("income", "expense")), default=ZERO)
+    def by_product(self) -> list[ProductFigures]:
+        """What was posted of each transaction type, next to what it adds up to by product and channel; empty when
+        nobody has added it up: no load was posted, or its source was archived before.
+        """
+        if not self.products:
+            return []
+        posted = {
+            row["txn_type"]: (row["transactions"], row["gross_amount"]) for row in self.source if row["is_posted"]
+        }
+        types = sorted({*posted, *(row["txn_type"] for row in self.products)})
+        return [
+            ProductFigures(
+                name, *posted.get(name, (0, ZERO)), [row for row in self.products if row["txn_type"] == name]
+            )
+            for name in types
+        ]
 
     @property
     def open_points(self) -> list[str]:
@@ -239,71 +268,14 @@ class CloseReport:
             *((not r.passed, f"{r.txn_type}: the funds do not show what was delivered.") for r in self.recognitions),
             *((not f.adds_up_to_zero, f"{f.fund} does not balance on its own.") for f in self.accounts_by_fund),
             (not self.ties, "Trial balance and posted lines differ."),
+            *((not s.ties, f"{s.title} does not tie: {_untied(s)}.") for s in self.statements.values()),
+            *((not p.ties, f"{p.txn_type} by product is not what was posted.") for p in self.by_product),
             (waiting, f"{waiting:,} delivered transactions are in no posted batch."),
             (exceptions, f"{exceptions:,} transactions wait in the exception queue."),
             (refused, f"{refused:,} refused rows are open."),
             (self.certificate_refusal, f"The month is not certified: {self.certificate_refusal}"),
         ]
         return [point for is_open, point in points if is_open]
-
-
-def read(connection: psycopg.Connection, period: str) -> CloseReport:
-    """Gather the figures of a month, in one snapshot so that they tie even while somebody posts.
-
-    Reads every line of the month. The connection must be outside of a transaction: this one is its own, read-only.
-    """
-    with connection.transaction():
-        connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
-        batches = rows(connection, "reporting/batches", period=period)
-        return CloseReport(
-            month=rows(connection, "reporting/month", period=period)[0],
-            batches=batches,
-            verdicts=rows(connection, "control/gates", period=period),
-            deliveries=rows(connection, "source/loads_of_period", period=period),
-            source=rows(connection, "reporting/source_totals", period=period),
-            funds=rows(connection, "ledger/fund_balances", period=period),
-            trial_balance=rows(connection, "reporting/trial_balance", period=period),
-            balances=read_balances(connection, period),
-            exceptions=[
-                {"batch_id": batch["batch_id"], **row}
-                for batch in batches
-                if batch["state"] not in _PAST
-                for row in rows(connection, "control/open_exceptions", batch_id=batch["batch_id"])
-            ],
-            refusals=rows(connection, "reporting/refused_rows", period=period),
-            late=rows(connection, "period/late", period=period),
-            closes=rows(connection, "period/closes", period=period),
-            changes=rows(connection, "period/differences", period=period),
-        )
-
-
-def render(report: CloseReport) -> str:
-    """The page. Pure: the same report gives the same text."""
-    return _environment().get_template("close_report.html.j2").render(report=report, components=COMPONENTS)
-
-
-def report_path(home: Path, period: str) -> Path:
-    """Where the report of a month lies. Raises PeriodError: a path may not be built from any other text."""
-    first_day(period)
-    return home / "reports" / period / f"close-report-{period}.html"
-
-
-def write(home: Path, report: CloseReport) -> Path:
-    """Render the page into its place: whoever opens it sees the old one or the new one, never half of one."""
-    page = render(report).encode()
-    path = report_path(home, report.period)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with unfinished.open("wb") as file:
-            file.write(page)
-            file.flush()
-            os.fsync(file.fileno())
-        unfinished.replace(path)
-    finally:
-        with suppress(FileNotFoundError):
-            unfinished.unlink()
-    return path
 
 
 def amount(value: Decimal) -> str:
@@ -321,29 +293,22 @@ def in_words(identifier: str) -> str:
     return identifier.replace("_", " ")
 
 
-def bar_width(value: Decimal, largest: Decimal) -> int:
-    """Length of a bar in the chart's units; what is not zero can be seen."""
-    return max(1, int(abs(value) * _BAR_WIDTH / largest)) if value else 0
-
-
-def _environment() -> Environment:
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update(amount=amount, moment=moment, in_words=in_words, bar_width=bar_width)
-    return environment
+def _untied(statement: Statement) -> str:
+    """What does not tie, in words."""
+    failed = [
+        f"{check.label}: {amount(from_minor(check.difference))}" for check in statement.checks if not check.passed
+    ]
+    return "; ".join(failed) or "a line that has to be zero is not"
 
 
 def _movement(account: Row) -> Decimal:
-    """The month's movement on the side where the account recognises: debit for an expense, credit for an income."""
-    sides = ("debit", "credit") if account["account_type"] == "EXPENSE" else ("credit", "debit")
-    return _EXACT.subtract(account[sides[0]], account[sides[1]])
+    """What the month's transactions moved, on the side where the account recognises: debit for an expense, credit for
+    an income. Year ends and reversals move it too, but deliver nothing.
+    """
+    moved = EXACT.subtract(EXACT.subtract(account["debit"], account["credit"]), account["derived"])
+    return moved if account["account_type"] == "EXPENSE" else EXACT.minus(moved)
 
 
 def _column(records: Iterable[Row], column: str) -> Decimal:
     """The sum of a column, exactly or not at all (Python's own sum rounds to 28 digits)."""
-    return reduce(_EXACT.add, (record[column] for record in records), ZERO)
+    return reduce(EXACT.add, (record[column] for record in records), ZERO)

@@ -16,7 +16,7 @@ from ledger_assets.accounting.errors import LedgerError
 from ledger_assets.accounting.rule_files import load_rule_set
 from ledger_assets.accounting.schemas import SOURCE_COLUMNS
 from ledger_assets.cli import main
-from ledger_assets.reporting.close_report import report_path
+from ledger_assets.reporting.papers import report_path
 from ledger_assets.settings import Settings
 from ledger_assets.storage import batches, rules, source_loads
 from ledger_assets.storage.database import connect, create_database, database_name, with_database

@@ -10,7 +10,7 @@ from beancount.core import data
 
 from ledger_assets.accounting.plain_text import Balance, Entry, beancount, hledger
 from ledger_assets.presentation import out, print_error, print_table
-from ledger_assets.reporting.close_report import render
+from ledger_assets.reporting.page import render
 from ledger_assets.visible import in_markdown, on_one_line, visible, visible_in_json
 from ledger_assets_tests.fuzzing.injection import CONTROL, OUTPUT, SQL
 from ledger_assets_tests.reporting import close_months

@@ -9,6 +9,7 @@ from typing import Any
 from ledger_assets.accounting.balances import AccountBalance, Balances
 from ledger_assets.accounting.gates import GATES
 from ledger_assets.accounting.money import to_minor
+from ledger_assets.accounting.statement_figures import AccountFigures, MonthFigures
 from ledger_assets.reporting.close_report import CloseReport
 
 BATCH = "2025-01-MONTHEND"
@@ -66,7 +67,7 @@ def trial_balance() -> list[dict[str, Any]]:
             "account_code": code, "description": description, "account_type": kind, "fund": fund,
             "recognised_type": recognises and recognises[0], "recognised_component": recognises and recognises[1],
             "opening_balance": Decimal(opening), "debit": Decimal(debit), "credit": Decimal(credit),
-            "closing_balance": Decimal(opening) + Decimal(debit) - Decimal(credit),
+            "closing_balance": Decimal(opening) + Decimal(debit) - Decimal(credit), "derived": Decimal("0.00"),
         }
         for code, description, kind, fund, recognises, opening, debit, credit in ACCOUNTS
     ]  # fmt: skip
@@ -99,6 +100,31 @@ def balances(accounts: Sequence[Mapping[str, Any]], funds: Sequence[Mapping[str,
     )  # fmt: skip
 
 
+def month_figures() -> MonthFigures:
+    """The same accounts, as the statements want them; nothing to compare with."""
+    movements = {a["account_code"]: to_minor(a["debit"]) - to_minor(a["credit"]) for a in trial_balance()}
+    accounts = [
+        AccountFigures(
+            a["account_code"], a["description"], a["account_type"], a["fund"], MIRRORS.get(a["account_code"]),
+            a["recognised_type"], opening=to_minor(a["opening_balance"]), debit=to_minor(a["debit"]),
+            credit=to_minor(a["credit"]), year_to_date=movements[a["account_code"]],
+        )
+        for a in trial_balance()
+    ]  # fmt: skip
+    return MonthFigures(
+        "2025-01", accounts, "2025-01", None, None,
+        funds={fund["fund"]: to_minor(fund["closing_balance"]) for fund in fund_balances()},
+        line_debit=sum(a.debit for a in accounts), line_credit=sum(a.credit for a in accounts),
+    )  # fmt: skip
+
+
+def a_product(txn_type: str, product: str, channel: str, transactions: int, gross: str) -> dict[str, Any]:
+    return {
+        "txn_type": txn_type, "product_code": product, "channel": channel, "transactions": transactions,
+        "gross_amount": Decimal(gross),
+    }  # fmt: skip
+
+
 def a_closed_month() -> CloseReport:
     """January 2025, posted in one batch, closed, in order."""
     return CloseReport(
@@ -123,6 +149,16 @@ def a_closed_month() -> CloseReport:
         balances=balances(trial_balance(), fund_balances()),
         exceptions=[],
         refusals=[{"reason": "DUPLICATE_IN_FILE", "open": 0, "acknowledged": 2, "resolved": 1}],
+        figures=month_figures(),
+        products=[
+            a_product("CLAIM", "FAMILY-001", "AGENCY", 4_000, "17254321.34"),
+            a_product("PREMIUM", "FAMILY-001", "AGENCY", 15_000, "30000000.00"),
+            a_product("PREMIUM", "MOTOR-001", "DIGITAL", 5_000, "18000000.00"),
+        ],
+        timing=[{
+            "batch_id": BATCH, "preflight": Decimal("0.020"), "staging": Decimal("8.500"), "gates": Decimal("0.300"),
+            "posting": None, "total": Decimal("1500.000"),
+        }],
     )  # fmt: skip
 
 
@@ -137,4 +173,7 @@ def an_empty_month() -> CloseReport:
         trial_balance=[],
         balances=Balances([], {}),
         refusals=[],
+        figures=MonthFigures("2025-01", [], "2025-01", None, None, {}, 0, 0),
+        products=[],
+        timing=[],
     )

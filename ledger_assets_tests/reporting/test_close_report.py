@@ -9,14 +9,17 @@ import pytest
 
 from ledger_assets.accounting.balances import Balances
 from ledger_assets.accounting.gates import GATES
-from ledger_assets.reporting import close_report
-from ledger_assets.reporting.close_report import CloseReport, bar_width, render, report_path, write
+from ledger_assets.reporting import papers
+from ledger_assets.reporting.close_report import CloseReport
+from ledger_assets.reporting.page import render
+from ledger_assets.reporting.papers import report_path, write
 from ledger_assets_tests.reporting.close_months import (
     ACCOUNTS,
     BATCH,
     FUNDS,
     a_batch,
     a_closed_month,
+    a_product,
     a_source_row,
     a_verdict,
     an_empty_month,
@@ -111,6 +114,12 @@ def test_texts_from_outside_stay_texts():
         trial_balance=[{**account, "description": hostile, "fund": hostile} for account in month.trial_balance],
         exceptions=[{"batch_id": BATCH, "reason": hostile, "count": 1}],
         refusals=[{**month.refusals[0], "reason": hostile}],
+        figures=replace(
+            month.figures,
+            accounts=[replace(account, description=hostile, fund=hostile) for account in month.figures.accounts],
+        ),
+        products=[a_product(hostile, hostile, hostile, 1, "1.00")],
+        timing=[{**month.timing[0], "batch_id": hostile}],
     )
     page = Page(render(report))
     assert "script" not in {tag for tag, _ in page.tags}
@@ -137,6 +146,14 @@ def test_texts_from_outside_stay_texts():
         (
             lambda m: replace(m, exceptions=[{"batch_id": BATCH, "reason": "NO_TEMPLATE", "count": 1_004}]),
             "1,004 transactions wait in the exception queue",
+        ),
+        (
+            lambda m: replace(m, products=[*m.products, a_product("CLAIM", "FAMILY-001", "BANCA", 0, "0.01")]),
+            "CLAIM by product is not what was posted",
+        ),
+        (
+            lambda m: replace(m, figures=replace(m.figures, funds={})),
+            "Balance sheet does not tie: Net assets of OPERATOR",
         ),
         (
             lambda m: replace(m, refusals=[{"reason": "GROSS", "open": 2, "acknowledged": 0, "resolved": 0}]),
@@ -168,12 +185,6 @@ def test_an_empty_month_says_so_and_is_in_order():
     assert page.texts["numbers"].startswith("none")
     for sentence in ("No transaction was delivered", "No account has a balance", "No exception is open", "No row was"):
         assert sentence in page.text
-    assert {given["width"] for tag, given in page.tags if tag == "rect"} == {"0"}
-
-
-@pytest.mark.parametrize(("value", "width"), [("0.00", 0), ("0.01", 1), ("-100.00", 130), ("50.00", 65)])
-def test_bars_are_scaled_to_the_largest(value: str, width: int):
-    assert bar_width(Decimal(value), Decimal("100.00")) == width
 
 
 def test_the_page_lies_where_its_path_says_and_nothing_else_does(tmp_path: Path):
@@ -191,7 +202,7 @@ def test_a_page_that_cannot_be_written_leaves_the_old_one(tmp_path: Path, monkey
     def full_disk(_: int) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(close_report.os, "fsync", full_disk)
+    monkeypatch.setattr(papers.os, "fsync", full_disk)
     with pytest.raises(OSError, match="No space left"):
         write(tmp_path, a_closed_month())
     assert path.read_bytes() == old

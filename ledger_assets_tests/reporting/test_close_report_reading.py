@@ -9,8 +9,10 @@ import pytest
 from dagster import materialize
 
 from ledger_assets.assets.close_report import close_report as close_report_asset
-from ledger_assets.reporting import close_report
-from ledger_assets.reporting.close_report import read, render, report_path
+from ledger_assets.reporting import reading
+from ledger_assets.reporting.page import render
+from ledger_assets.reporting.papers import report_path
+from ledger_assets.reporting.reading import read
 from ledger_assets.resources import LedgerResource
 from ledger_assets_tests.reporting.close_months import BATCH
 from ledger_assets_tests.reporting.page import Page
@@ -114,7 +116,7 @@ def test_the_figures_come_from_one_snapshot(
     """Somebody loads a file after the first statement: the page must not show half of it."""
     by_hand.execute(A_POSTED_MONTH)
     by_hand.commit()
-    rows = close_report.rows
+    rows = reading.rows
 
     def rows_then_a_late_load(connection: psycopg.Connection, name: str, **parameters: Any) -> list[dict[str, Any]]:
         result = rows(connection, name, **parameters)
@@ -123,7 +125,7 @@ def test_the_figures_come_from_one_snapshot(
             by_hand.commit()
         return result
 
-    monkeypatch.setattr(close_report, "rows", rows_then_a_late_load)
+    monkeypatch.setattr(reading, "rows", rows_then_a_late_load)
     assert len(read(ledger, "2025-01").deliveries) == 1
     monkeypatch.undo()
     assert len(read(ledger, "2025-01").deliveries) == 2

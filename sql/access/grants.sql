@@ -110,7 +110,8 @@ GRANT EXECUTE ON FUNCTION
     control.probe_write,
     control.report_incident, control.resolve_incidents, control.hold_incident_source, control.advance_incident_source,
     control.note_operations, control.note_workers,
-    control.plan_deliveries, control.claim_delivery, control.settle_delivery, control.retry_deliveries
+    control.plan_deliveries, control.claim_delivery, control.settle_delivery, control.retry_deliveries,
+    source.total_by_product
 TO ledger_engine;
 -- Who is on call says that an incident is over; it changes nothing in the books.
 GRANT EXECUTE ON FUNCTION control.resolve_incident TO ledger_engine, batch_admin, batch_operator;

@@ -1,0 +1,1 @@
+SELECT source.total_by_product(%(period)s)

@@ -40,6 +40,7 @@ class Settings:
     rule_set: str = "combined"
     currency: str | None = None
     signing_key: bytes | None = field(default=None, repr=False)
+    archive_directory: Path | None = None
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] = os.environ) -> Self:
@@ -56,7 +57,13 @@ class Settings:
             rule_set=_rule_set(given),
             currency=_currency(given),
             signing_key=_signing_key(given),
+            archive_directory=_archive(given),
         )
+
+    @property
+    def archive(self) -> Path:
+        """Where archived months lie."""
+        return self.archive_directory or self.home / "archive"
 
     @property
     def project_root(self) -> Path:
@@ -67,6 +74,10 @@ class Settings:
 def _home(given: Mapping[str, str]) -> Path:
     """A relative home hangs on the project, not on whatever directory a process happens to run in."""
     return _PROJECT_ROOT / Path(given.get("LEDGER_HOME", ".ledger")).expanduser()
+
+
+def _archive(given: Mapping[str, str]) -> Path | None:
+    return _PROJECT_ROOT / Path(given["LEDGER_ARCHIVE"]).expanduser() if "LEDGER_ARCHIVE" in given else None
 
 
 def _rules(given: Mapping[str, str]) -> Path:

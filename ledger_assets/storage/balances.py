@@ -1,16 +1,46 @@
 """The balances of a month out of PostgreSQL, by the routes that `accounting/balances.py` compares."""
 
+from pathlib import Path
+
+import polars as pl
 import psycopg
 
 from ledger_assets.accounting.balances import AccountBalance, Balances
+from ledger_assets.storage.archived_rows import line_frames
 from ledger_assets.storage.database import statement
 
 
-def read_balances(connection: psycopg.Connection, period: str) -> Balances:
-    """Snapshot, month before, and the posted lines re-added (reads every line of the month); minor units."""
+def read_balances(connection: psycopg.Connection, period: str, archive: Path | None = None) -> Balances:
+    """Snapshot, month before, and the posted lines re-added (reads every line of the month); minor units.
+
+    The lines of an archived month are those of its files below `archive`. Raises ArchiveMissing, ArchiveAltered.
+    """
     accounts = connection.execute(statement("snapshot/balances_with_lines"), {"period": period}).fetchall()
     funds = connection.execute(statement("ledger/fund_closings"), {"period": period}).fetchall()
+    archived = _archived_sums(connection, period, archive)
     return Balances(
-        accounts=[AccountBalance(*row[:4], *(int(minor) for minor in row[4:])) for row in accounts],
+        accounts=[
+            AccountBalance(*row[:4], *(int(minor) for minor in row[4:9]), *_added(row[9:], archived.get(row[0], (0, 0))))
+            for row in accounts
+        ],
         funds={fund: int(minor) for fund, minor in funds},
     )
+
+
+def _added(sums: tuple[int, ...], more: tuple[int, int]) -> tuple[int, int]:
+    return int(sums[0]) + more[0], int(sums[1]) + more[1]
+
+
+def _archived_sums(connection: psycopg.Connection, period: str, archive: Path | None) -> dict[str, tuple[int, int]]:
+    """Account code -> debits and credits of the archived lines; nothing for a month that is in the database."""
+    amount = pl.col("amount").cast(pl.Int128)
+    debit, credit = amount.filter(amount > 0).sum(), -amount.filter(amount < 0).sum()
+    frames = [
+        frame.group_by("account_id").agg(debit=debit, credit=credit)
+        for frame in line_frames(connection, archive, [period])
+    ]
+    if not frames:
+        return {}
+    codes = {number: code for number, code, _, _ in connection.execute(statement("seal/chart")).fetchall()}
+    sums = pl.concat(frames).group_by("account_id").agg(pl.col("debit", "credit").sum())
+    return {codes[account]: (int(debits), int(credits)) for account, debits, credits in sums.iter_rows()}

@@ -8,6 +8,17 @@ from ledger_assets.assets.journal_templates import journal_templates
 from ledger_assets.assets.ledger_entries import ledger_entries
 from ledger_assets.assets.staged_journal_entries import staged_journal_entries
 from ledger_assets.assets.txn_source import txn_source
+from ledger_assets.automation.housekeeping import (
+    archive_ledger,
+    archive_ledger_monthly,
+    archive_source,
+    archive_source_monthly,
+    refresh_statistics,
+    refresh_statistics_daily,
+    restore_month,
+    rotate_daily,
+    rotate_partitions,
+)
 from ledger_assets.automation.jobs import month_close
 from ledger_assets.automation.schedules import verify_daily, verify_ledger
 from ledger_assets.checks.account_balance_snapshot import balance_controls
@@ -27,8 +38,22 @@ defs = Definitions(
         close_report,
     ],
     asset_checks=[delivery_controls, rule_controls, gates_before_commit, seal_controls, balance_controls],
-    jobs=[month_close, verify_ledger],
-    schedules=[verify_daily],
+    jobs=[
+        month_close,
+        verify_ledger,
+        rotate_partitions,
+        refresh_statistics,
+        archive_source,
+        archive_ledger,
+        restore_month,
+    ],
+    schedules=[
+        verify_daily,
+        rotate_daily,
+        refresh_statistics_daily,
+        archive_source_monthly,
+        archive_ledger_monthly,
+    ],
     resources={"ledger": LedgerResource()},
     executor=in_process_executor,  # a process per step would cost two to three seconds of imports each
 )

@@ -6,12 +6,16 @@ Belongs here: configuration that runs share. Not here: what a step does with it.
 import getpass
 from collections.abc import Callable
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import psycopg
 from dagster import ConfigurableResource
 
 from ledger_assets.settings import Settings
-from ledger_assets.storage.database import T, connect, in_transaction, ledger_url
+from ledger_assets.storage.database import T, administrator_url, connect, in_transaction, ledger_url, require_role
+
+if TYPE_CHECKING:
+    from ledger_assets.storage.archiving import Place
 
 
 class LedgerResource(ConfigurableResource):  # type: ignore[type-arg]
@@ -21,12 +25,15 @@ class LedgerResource(ConfigurableResource):  # type: ignore[type-arg]
         url: another database than that of the environment (tests give each test its own); empty = the environment's.
         first_period, rule_set: likewise; empty = the environment's.
         performed_by: the name that batches and the audit trail bear; empty = the operating system's user.
+        administrator_url: the same database with the rights of batch_admin, for what drops rows; empty = as the
+            environment's login may take them on.
     """
 
     url: str = ""
     first_period: str = ""
     rule_set: str = ""
     performed_by: str = ""
+    administrator_url: str = ""
 
     @cached_property
     def settings(self) -> Settings:
@@ -47,6 +54,17 @@ class LedgerResource(ConfigurableResource):  # type: ignore[type-arg]
     @property
     def actor(self) -> str:
         return self.performed_by or getpass.getuser()
+
+    @property
+    def archive_place(self) -> "Place":
+        """Where months are archived, and by whom. Raises DatabaseError for a login that may not be batch_admin."""
+        from ledger_assets.storage.archiving import Place  # noqa: PLC0415 (the close does without it)
+
+        administrator = self.administrator_url
+        if not administrator:
+            require_role(administrator_url(self.settings), "batch_admin")
+            administrator = ledger_url(self.settings, "batch_admin")
+        return Place(self.database_url, administrator, self.settings.archive)
 
     def connect(self) -> psycopg.Connection:
         """A connection to the ledger; to be used as a context manager, which commits or rolls back, and closes."""

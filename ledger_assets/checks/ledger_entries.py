@@ -23,9 +23,7 @@ def seal_controls(context: AssetCheckExecutionContext, ledger: LedgerResource) -
     does not pass.
     """
     # Without the balances: those of a month that is closed again are taken anew after this.
-    report = verify(
-        ledger.database_url, context.partition_key, balances=False, archive=ledger.settings.archive
-    )
+    report = verify(ledger.database_url, context.partition_key, balances=False, archive=ledger.settings.archive)
     yield AssetCheckResult(
         asset_key=AssetKey(ASSET),
         check_name="seals_intact",

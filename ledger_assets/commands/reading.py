@@ -19,6 +19,7 @@ PERIOD_STATUS = {
     "late_transactions": "period/late",
     "closes": "period/closes",
     "changed_by_the_last_close": "period/differences",
+    "archives": "archive/of_month",
 }
 STATUS_COLUMNS = {
     "loads": ("load_id", "file_name", "rows_in_file", "accepted", "rejected", "skipped", "unchanged", "posted_in"),

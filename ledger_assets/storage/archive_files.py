@@ -1,10 +1,10 @@
-"""The files of an archive: written completely or not at all, into a directory that nothing else is ever written to (B7).
+"""The files of an archive: written completely or not at all, in a directory that is never written to again (B7).
 
     $LEDGER_ARCHIVE/2024-01/ledger-1/2024-01-MONTHEND.worker-001.lines.parquet
-                                     MANIFEST.json
+    $LEDGER_ARCHIVE/2024-01/ledger-1/MANIFEST.json
 
-A directory gets its name when all its files are on the disk and proven. Until then it is called `.unfinished-…`, and the
-next try takes it away. One that has its name is never written to again, by nobody.
+A directory gets its name when all its files are on the disk and proven. Until then it is called `.unfinished-…`, and
+the next try takes it away. One that has its name is never written to again, by nobody.
 """
 
 import json
@@ -73,7 +73,9 @@ def finish(directory: Path, name: Path) -> None:
     try:
         directory.rename(name)
     except OSError as fault:
-        raise ArchiveError(str(name), f"it could not be put there: {fault.strerror}", "move away what lies there") from fault
+        raise ArchiveError(
+            str(name), f"it could not be put there: {fault.strerror}", "move away what lies there"
+        ) from fault
     for place in (name.parent, name.parent.parent):
         sync_directory(place)
 

@@ -1,7 +1,7 @@
 """What is wrong with the files of archives as files: gone, or not the ones that were archived (B7).
 
-The entries in them are proven against the seals by `verification`, which reads them; here are manifests and the files of
-transactions, which bear no seal.
+The entries in them are proven against the seals by `verification`, which reads them; here are manifests and the files
+of transactions, which bear no seal.
 """
 
 from collections.abc import Iterator
@@ -31,6 +31,9 @@ def archive_findings(
 def _differs(path: Path, recorded: str, where: str) -> Iterator[tuple[bool, Finding]]:
     try:
         if sha256(read_bytes(path)).hexdigest() != recorded:
-            yield True, Finding("archive", where, f"{path}: its bytes are not those that were archived: another SHA-256")
+            yield (
+                True,
+                Finding("archive", where, f"{path}: its bytes are not those that were archived: another SHA-256"),
+            )
     except ArchiveMissing as fault:
         yield False, Finding("archive", where, str(fault))

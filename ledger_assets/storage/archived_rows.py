@@ -34,24 +34,18 @@ HEADERS: Final = pl.Schema(
     }
 )
 LINES: Final = pl.Schema({"je_number": pl.Int32, "line_number": pl.Int16, "account_id": pl.Int16, "amount": pl.Int64})
-_MONEY: Final = pl.Decimal(18, 2)
+_TEXTS: Final = ("txn_id", "txn_type", "policy_id", "product_code", "channel")
+AMOUNTS: Final = ("gross_amount", "tabarru_amount", "tanahud_amount", "ujroh_amount")
 TRANSACTIONS: Final = pl.Schema(
-    {
-        "txn_id": pl.String,
-        "txn_type": pl.String,
-        "policy_id": pl.String,
-        "product_code": pl.String,
-        "channel": pl.String,
-        "txn_date": pl.Date,
-        "bank_value_date": pl.Date,
-        "currency": pl.String,
-        "gross_amount": _MONEY,
-        "tabarru_amount": _MONEY,
-        "tanahud_amount": _MONEY,
-        "ujroh_amount": _MONEY,
-        "row_number": pl.Int32,
-    }
+    [
+        *((name, pl.String()) for name in _TEXTS),
+        *((name, pl.Date()) for name in ("txn_date", "bank_value_date")),
+        ("currency", pl.String()),
+        *((name, pl.Decimal(18, 2)) for name in AMOUNTS),
+        ("row_number", pl.Int32()),
+    ]
 )
+"""As they were delivered, amounts in major units; month and load are those of the file."""
 SCHEMAS: Final[Mapping[str, pl.Schema]] = {"headers": HEADERS, "lines": LINES, "transactions": TRANSACTIONS}
 
 
@@ -101,7 +95,7 @@ def looked_at(file: Stored) -> tuple[pl.DataFrame | None, list[str]]:
     try:
         table = pa.parquet.read_table(BytesIO(content))
         frame = pl.DataFrame(pl.from_arrow(table)).select(schema.names())
-        frame = frame.cast(dict(schema)) if frame.schema != schema else frame
+        frame = frame.cast(schema) if frame.schema != schema else frame
     except (pa.ArrowException, pl.exceptions.PolarsError, OSError, ValueError) as fault:
         return None, [*problems, f"its rows cannot be read: {_first_line(fault)}"]
     if frame.height != file.row_count:
@@ -154,7 +148,9 @@ def workers_of(files: Sequence[Mapping[str, Any]]) -> dict[tuple[str, int], Arch
         if row["batch_id"] is not None:
             pairs.setdefault((row["batch_id"], row["worker_number"]), {})[row["content"]] = stored(row)
     return {
-        key: ArchivedWorker(pair["headers"], pair["lines"]) for key, pair in pairs.items() if {"headers", "lines"} <= set(pair)
+        key: ArchivedWorker(pair["headers"], pair["lines"])
+        for key, pair in pairs.items()
+        if {"headers", "lines"} <= set(pair)
     }
 
 

@@ -12,8 +12,8 @@ from ledger_assets.storage.reading import rows
 
 Layer = Literal["LEDGER", "SOURCE"]
 ACTIVE_MONTHS: Final[dict[Layer, int]] = {"SOURCE": 3, "LEDGER": 12}
-"""So many of the newest closed months keep their transactions and entries in the database. In the order in which a month
-leaves it."""
+"""So many of the newest closed months keep their transactions and entries in the database. In the order in which a
+month leaves it."""
 
 
 class Archived(LedgerError):  # noqa: N818 - what happened

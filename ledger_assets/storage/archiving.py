@@ -3,8 +3,9 @@
 A month is written to files, the files are proven, and only then its tables are dropped, in one transaction that
 records the files. Killed at any instruction, either the tables are there or a proven archive is recorded.
 
-Entries are proven against their seals, from the files alone. Transactions have no seals: their file is put into a table
-again, in the transaction that drops the first one, and PostgreSQL measures there what it measured when they were loaded.
+Entries are proven against their seals, from the files alone. Transactions have no seals: their file is put into a
+table again, in the transaction that drops the first one, and PostgreSQL measures there what it measured when they were
+loaded.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -30,6 +31,7 @@ from ledger_assets.storage.archive_files import (
     write_rows,
 )
 from ledger_assets.storage.archived_rows import (
+    AMOUNTS,
     HEADERS,
     LINES,
     TRANSACTIONS,
@@ -48,8 +50,6 @@ from ledger_assets.storage.reading import records
 from ledger_assets.storage.sealed_rows import leaf_name, read_rows
 from ledger_assets.storage.slices import read_slice
 from ledger_assets.storage.verification import snapshot, verify
-
-_MINOR: Final = ("gross_amount", "tabarru_amount", "tanahud_amount", "ujroh_amount")
 
 
 class Place(NamedTuple):
@@ -102,8 +102,8 @@ def archive_month(
         active_months: so many of the newest closed months stay; 0 = the month need not have aged.
         dry_run: only say what would go; nothing is written.
 
-    Raises BatchStateError (not closed, still active, not certified …), ArchiveError (the files could not be written or do
-    not prove, or something else lies in their place), BooksInUse. The tables are there then.
+    Raises BatchStateError (not closed, still active, not certified …), ArchiveError (the files could not be written or
+    do not prove, or something else lies in their place), BooksInUse. The tables are there then.
     """
     about = {"period": period, "layer": layer, "active_months": active_months}
     if dry_run:
@@ -194,7 +194,7 @@ def _explained(period: str) -> Iterator[None]:
 # ------------------------------------------------------------------------------------------------ what is written
 
 
-def _export_entries(place: Place, period: str, directory: Path, active_months: int) -> tuple[list[File], str]:
+def _export_entries(place: Place, period: str, directory: Path, _: int) -> tuple[list[File], str]:
     with connect(place.url, application_name="ledger-assets archive") as connection:
         snapshot(connection)
         files = [
@@ -220,7 +220,9 @@ def _worker_files(
         raise ArchiveError(name, "its table is gone", "run ledger-assets verify")
     found, strays = read_rows(connection, headers, lines, period)
     if strays:
-        raise ArchiveError(name, f"{strays} of its rows do not say that they are of {period}", "run ledger-assets verify")
+        raise ArchiveError(
+            name, f"{strays} of its rows do not say that they are of {period}", "run ledger-assets verify"
+        )
     days = [pl.col(column).cast(pl.Date) for column in ("je_date", "original_date")]
     yield write_rows(directory, name, "headers", found.headers.with_columns(days).select(HEADERS.names()), **of)
     yield write_rows(directory, name, "lines", found.lines.select(LINES.names()), **of)
@@ -233,9 +235,14 @@ def _export_transactions(place: Place, period: str, directory: Path, active_mont
         loads = records(connection, "archive/loads", period=period, active_months=active_months)
         for load in loads:
             frame = read_slice(connection, period, load["load_id"], 1, load["row_count"])
-            major = [(pl.col(name).cast(pl.Decimal(38, 2)) * pl.lit("0.01").cast(pl.Decimal(38, 2))).alias(name) for name in _MINOR]
-            written = frame.with_columns(major).select(TRANSACTIONS.names()).cast(dict(TRANSACTIONS))
-            files.append(write_rows(directory, f"load-{load['load_id']}", "transactions", written, load_id=load["load_id"]))
+            major = [
+                (pl.col(name).cast(pl.Decimal(38, 2)) * pl.lit("0.01").cast(pl.Decimal(38, 2))).alias(name)
+                for name in AMOUNTS
+            ]
+            written = frame.with_columns(major).select(TRANSACTIONS.names()).cast(TRANSACTIONS)
+            files.append(
+                write_rows(directory, f"load-{load['load_id']}", "transactions", written, load_id=load["load_id"])
+            )
     return files, write_manifest(directory, period, "SOURCE", files, {"loads": loads})
 
 
@@ -245,7 +252,9 @@ def _prove_entries(place: Place, period: str, directory: Path, files: Sequence[F
     report = verify(place.url, period, archive=place.root, instead=instead)
     if report.verdict != PROVEN:
         first = next(iter([*report.differences, *report.not_looked_at]))
-        raise ArchiveError(str(directory), f"its files are not proven: {first}", "nothing was dropped; run ledger-assets verify")
+        raise ArchiveError(
+            str(directory), f"its files are not proven: {first}", "nothing was dropped; run ledger-assets verify"
+        )
 
 
 def _prove_transactions(place: Place, period: str, directory: Path, files: Sequence[File]) -> None:

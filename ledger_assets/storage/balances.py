@@ -1,6 +1,8 @@
 """The balances of a month out of PostgreSQL, by the routes that `accounting/balances.py` compares."""
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import psycopg
@@ -19,16 +21,15 @@ def read_balances(connection: psycopg.Connection, period: str, archive: Path | N
     funds = connection.execute(statement("ledger/fund_closings"), {"period": period}).fetchall()
     archived = _archived_sums(connection, period, archive)
     return Balances(
-        accounts=[
-            AccountBalance(*row[:4], *(int(minor) for minor in row[4:9]), *_added(row[9:], archived.get(row[0], (0, 0))))
-            for row in accounts
-        ],
+        accounts=[_balance(row, archived.get(row[0], (0, 0))) for row in accounts],
         funds={fund: int(minor) for fund, minor in funds},
     )
 
 
-def _added(sums: tuple[int, ...], more: tuple[int, int]) -> tuple[int, int]:
-    return int(sums[0]) + more[0], int(sums[1]) + more[1]
+def _balance(row: tuple[Any, ...], archived: tuple[int, int]) -> AccountBalance:
+    balance = AccountBalance(*row[:4], *(int(minor) for minor in row[4:]))
+    debit, credit = archived
+    return replace(balance, line_debit=balance.line_debit + debit, line_credit=balance.line_credit + credit)
 
 
 def _archived_sums(connection: psycopg.Connection, period: str, archive: Path | None) -> dict[str, tuple[int, int]]:
@@ -43,4 +44,4 @@ def _archived_sums(connection: psycopg.Connection, period: str, archive: Path | 
         return {}
     codes = {number: code for number, code, _, _ in connection.execute(statement("seal/chart")).fetchall()}
     sums = pl.concat(frames).group_by("account_id").agg(pl.col("debit", "credit").sum())
-    return {codes[account]: (int(debits), int(credits)) for account, debits, credits in sums.iter_rows()}
+    return {codes[account]: (int(debits), int(others)) for account, debits, others in sums.iter_rows()}

@@ -80,9 +80,7 @@ def examine(
         stored = rows(connection, "certificate/stored", period=period)
         if stored:
             document = from_text(stored[-1]["document"], f"the certificate of {period} in the ledger")
-            found += _by_the_lines(
-                connection, home, document["certificate"], all_lines=all_lines, archive=archive
-            )
+            found += _by_the_lines(connection, home, document["certificate"], all_lines=all_lines, archive=archive)
         elif paths := _published(home, period):
             document = from_text(paths[-1].read_text(encoding="utf-8"), str(paths[-1]))
         else:

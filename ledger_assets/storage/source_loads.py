@@ -279,7 +279,9 @@ def _open(connection: psycopg.Connection, record: dict[str, Any], period: str) -
     (has_earlier,) = connection.execute(statement("source/has_earlier_leaves"), record).fetchone() or (False,)
     if has_earlier:
         connection.execute(statement("source/create_incoming"))
-    with explained(wrong_state=LoadRefusedError):  # a month whose transactions are archived: there is nothing to compare with
+    with explained(
+        wrong_state=LoadRefusedError
+    ):  # a month whose transactions are archived: there is nothing to compare with
         (load_id,) = connection.execute(statement("source/open_load"), record).fetchone() or (0,)
     return _Loading(connection, period, load_id, has_earlier)
 

@@ -71,8 +71,8 @@ def verify(
 ) -> Report:
     """Prove all months, or one. The chain is always proven whole. `balances`: also those of closed months.
 
-    `archive` is where the files of archived months lie. `instead` names files, by batch and worker, that are read in place
-    of the tables: before those are dropped.
+    `archive` is where the files of archived months lie. `instead` names files, by batch and worker, that are read in
+    place of the tables: before those are dropped.
 
     Never raises for what it finds or may not read: the report says so. Raises what `connect` raises.
     """
@@ -180,7 +180,7 @@ class Verification:
         self._check_rows(batch, worker, rows, dictionary)
 
     def rows_of(self, batch: SealedBatch, worker: SealedWorker, where: str) -> Rows | None:
-        """The rows of a worker, from its tables or its files; None, and a finding that says why, when there are none."""
+        """The rows of a worker, from its tables or files; None, and a finding that says why, when there are none."""
         names = [leaf_name(self.connection, leaf) for leaf in (worker.header_leaf, worker.line_leaf)]
         if self._archived is None:
             self._archived = workers_of(standing(self.connection, self.archive, self.period))

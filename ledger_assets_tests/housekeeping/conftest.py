@@ -45,7 +45,13 @@ def lived_in_database(
         deliver(url, FEBRUARY, folder=home, rows=10, seed=8)
         close_directly(url, FEBRUARY)
         with connect(batch_admin(url)) as connection:
-            roll_back(connection, "2024-02-MONTHEND-02", reason="wrong", confirmation="2024-02-MONTHEND-02", performed_by=ACTOR)
+            roll_back(
+                connection,
+                "2024-02-MONTHEND-02",
+                reason="wrong",
+                confirmation="2024-02-MONTHEND-02",
+                performed_by=ACTOR,
+            )
         close_directly(url, FEBRUARY)
         certify(url, home, FEBRUARY)
         deliver(url, MARCH, folder=home)
@@ -63,9 +69,7 @@ def lived_in_database(
 
 
 @pytest.fixture
-def books(
-    test_server_url: str, lived_in_database: tuple[str, Path], tmp_path: Path
-) -> Iterator[Books]:
+def books(test_server_url: str, lived_in_database: tuple[str, Path], tmp_path: Path) -> Iterator[Books]:
     """Such books of this test's own."""
     import shutil  # noqa: PLC0415
 

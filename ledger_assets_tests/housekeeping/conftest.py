@@ -1,15 +1,18 @@
 """Books of five months with everything that books may have, certified, so that months can be archived."""
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 
-from ledger_assets.storage.archiving import Place
+from ledger_assets.storage.archives import Layer
+from ledger_assets.storage.archiving import ArchivedMonth, Place, archive_month
 from ledger_assets.storage.corrections import roll_back
 from ledger_assets.storage.database import connect, database_name
 from ledger_assets.storage.derived_batches import reverse_batch
+from ledger_assets.storage.proving import prove
 from ledger_assets_tests.conftest import cloned
 from ledger_assets_tests.logins import batch_admin
 from ledger_assets_tests.scenario import ACTOR, FIRST_PERIOD, close_directly, deliver
@@ -68,11 +71,20 @@ def lived_in_database(
         yield database_name(url), home
 
 
+def archived(books: Books, period: str, layer: Layer = "LEDGER") -> ArchivedMonth:
+    """Take a month to files, although it is still active."""
+    return archive_month(books.place, period, layer, active_months=0, performed_by=ACTOR)
+
+
+def findings(books: Books, period: str | None = None) -> tuple[str, list[str]]:
+    """The verdict of a verification, and everything that it found."""
+    report = prove(books.url, books.home, period, performed_by=ACTOR, archive=books.archive)
+    return report.verdict, [str(one) for one in [*report.differences, *report.not_looked_at]]
+
+
 @pytest.fixture
 def books(test_server_url: str, lived_in_database: tuple[str, Path], tmp_path: Path) -> Iterator[Books]:
     """Such books of this test's own."""
-    import shutil  # noqa: PLC0415
-
     name, home = lived_in_database
     shutil.copytree(home, tmp_path / "home")
     with cloned(test_server_url, name) as url:

@@ -247,10 +247,11 @@ class CloseReport:
         return [point for is_open, point in points if is_open]
 
 
-def read(connection: psycopg.Connection, period: str) -> CloseReport:
+def read(connection: psycopg.Connection, period: str, archive: Path | None = None) -> CloseReport:
     """Gather the figures of a month, in one snapshot so that they tie even while somebody posts.
 
-    Reads every line of the month. The connection must be outside of a transaction: this one is its own, read-only.
+    Reads every line of the month, those of an archived one from its files below `archive`. The connection must be
+    outside of a transaction: this one is its own, read-only.
     """
     with connection.transaction():
         connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
@@ -263,7 +264,7 @@ def read(connection: psycopg.Connection, period: str) -> CloseReport:
             source=rows(connection, "reporting/source_totals", period=period),
             funds=rows(connection, "ledger/fund_balances", period=period),
             trial_balance=rows(connection, "reporting/trial_balance", period=period),
-            balances=read_balances(connection, period),
+            balances=read_balances(connection, period, archive),
             exceptions=[
                 {"batch_id": batch["batch_id"], **row}
                 for batch in batches

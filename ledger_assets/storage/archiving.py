@@ -35,6 +35,7 @@ from ledger_assets.storage.archived_rows import (
     HEADERS,
     LINES,
     TRANSACTIONS,
+    Stored,
     read_strictly,
     standing,
     stored,
@@ -323,13 +324,13 @@ def _restoring(
         for (batch_id, number), worker in sorted(workers_of(files).items()):
             leaves = {"archive_id": archive_id, "batch_id": batch_id, "worker_number": number}
             ((headers, lines),) = connection.execute(statement("archive/create_restored_leaves"), leaves).fetchall()
-            _copy(connection, headers, read_strictly(worker.headers))
-            _copy(connection, lines, read_strictly(worker.lines))
+            _copy(connection, headers, worker.headers)
+            _copy(connection, lines, worker.lines)
             connection.execute(statement("archive/finish_restored_leaves"), leaves)
         for row in files:
             if row["load_id"] is not None:
                 load = {"load_id": row["load_id"], "archive_id": archive_id}
-                _fill(connection, "archive/create_archived_leaf", load | {"to_stay": True}, read_strictly(stored(row)))
+                _fill(connection, "archive/create_archived_leaf", load | {"to_stay": True}, stored(row))
                 connection.execute(statement("archive/finish_archived_leaf"), load)
         end = {"archive_id": archive_id, "performed_by": performed_by}
         connection.execute(statement("archive/end_restore"), end)
@@ -337,12 +338,16 @@ def _restoring(
     return work
 
 
-def _fill(connection: psycopg.Connection, name: str, parameters: dict[str, Any], frame: pl.DataFrame) -> None:
+def _fill(connection: psycopg.Connection, name: str, parameters: dict[str, Any], file: Stored) -> None:
     """Make a table and put the rows of a file into it."""
     ((leaf,),) = connection.execute(statement(name), parameters).fetchall()
-    _copy(connection, leaf, frame)
+    _copy(connection, leaf, file)
 
 
-def _copy(connection: psycopg.Connection, leaf: str, frame: pl.DataFrame) -> None:
-    with connection.cursor() as cursor:
-        copy_frame(cursor, sql.Identifier(*leaf.split(".")), frame, freeze=True)
+def _copy(connection: psycopg.Connection, leaf: str, file: Stored) -> None:
+    try:
+        with connection.cursor() as cursor:
+            copy_frame(cursor, sql.Identifier(*leaf.split(".")), read_strictly(file), freeze=True)
+    except psycopg.IntegrityError as fault:
+        problem = f"it holds a row that the database refuses ({fault.diag.constraint_name or fault.diag.column_name})"
+        raise ArchiveError(str(file.path), problem, "find out who altered it, and bring it back from a copy") from fault

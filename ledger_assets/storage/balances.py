@@ -35,7 +35,7 @@ def _balance(row: tuple[Any, ...], archived: tuple[int, int]) -> AccountBalance:
 def _archived_sums(connection: psycopg.Connection, period: str, archive: Path | None) -> dict[str, tuple[int, int]]:
     """Account code -> debits and credits of the archived lines; nothing for a month that is in the database."""
     amount = pl.col("amount").cast(pl.Int128)
-    debit, credit = amount.filter(amount > 0).sum(), -amount.filter(amount < 0).sum()
+    debit, credit = amount.filter(amount > 0).sum(), amount.filter(amount < 0).sum()
     frames = [
         frame.group_by("account_id").agg(debit=debit, credit=credit)
         for frame in line_frames(connection, archive, [period])
@@ -44,4 +44,4 @@ def _archived_sums(connection: psycopg.Connection, period: str, archive: Path | 
         return {}
     codes = {number: code for number, code, _, _ in connection.execute(statement("seal/chart")).fetchall()}
     sums = pl.concat(frames).group_by("account_id").agg(pl.col("debit", "credit").sum())
-    return {codes[account]: (int(debits), int(others)) for account, debits, others in sums.iter_rows()}
+    return {codes[account]: (int(debits), -int(credited)) for account, debits, credited in sums.iter_rows()}

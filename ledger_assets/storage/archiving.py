@@ -175,8 +175,8 @@ def _take(place: Place, layer: Layer, directory: Path, files: Sequence[File], ab
             return  # by a try whose confirmation got lost
         if layer == "SOURCE":
             for file in files:
-                _fill(connection, "archive/create_archived_leaf", {"load_id": file.load_id, "to_stay": False},
-                      read_strictly(file.stored(directory)))  # fmt: skip
+                leaf = {"load_id": file.load_id, "to_stay": False}
+                _fill(connection, "archive/create_archived_leaf", leaf, file.stored(directory))
         connection.execute(statement("archive/take_ledger" if layer == "LEDGER" else "archive/take_source"), parameters)
 
     with _explained(about["period"]):

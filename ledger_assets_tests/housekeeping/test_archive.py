@@ -1,4 +1,4 @@
-"""A month leaves the database for files, and comes back: nothing is lost, and what cannot be answered meanwhile is said."""
+"""A month leaves the database for files, and comes back: nothing is lost, and what cannot be answered is said."""
 
 from contextlib import closing
 from pathlib import Path
@@ -126,8 +126,6 @@ def test_restored_leaves_are_guarded_like_those_that_were_posted(books: Books):
         archived(books, JANUARY, layer)
     restored(books, JANUARY)
     for was, now in zip(before, leaves(), strict=True):
-        # A right that was given and taken away is written out in the list.
-        assert now["rights"].replace("batch_admin=/ledger_owner", "") == was["rights"] or now["rights"] == was["rights"]
         assert {**now, "rights": ""} == {**was, "rights": ""}
     may = rows_of(
         books.url,
@@ -233,12 +231,9 @@ def test_an_archived_month_is_not_rolled_back_reversed_or_reopened(books: Books)
 def test_a_batch_whose_transactions_are_archived_is_not_rolled_back(books: Books):
     """Its loads would wait to be posted again, without a row. March booked a late load of January."""
     archived(books, JANUARY, "SOURCE")
-    with connect(batch_admin(books.url)) as connection:
-        with pytest.raises(BatchStateError, match=f"run ledger-assets restore {JANUARY} --source first"):
-            roll_back(
-                connection, batch_of(books.url, MARCH).batch_id, reason="x", chain=True, performed_by=ACTOR,
-                confirmation=batch_of(books.url, MARCH).batch_id,
-            )  # fmt: skip
+    batch_id, refused = batch_of(books.url, MARCH).batch_id, f"run ledger-assets restore {JANUARY} --source first"
+    with connect(batch_admin(books.url)) as connection, pytest.raises(BatchStateError, match=refused):
+        roll_back(connection, batch_id, reason="x", chain=True, performed_by=ACTOR, confirmation=batch_id)
 
 
 def test_what_was_measured_of_archived_entries_is_not_measured_away(books: Books):

@@ -50,7 +50,7 @@ def _adapt_manifest(path: Path) -> None:
 
 def lines_of(books: Books, layer: str = "ledger") -> Path:
     content = "lines" if layer == "ledger" else "transactions"
-    return sorted((books.archive / JANUARY / f"{layer}-1").glob(f"*.{content}.parquet"))[0]
+    return min((books.archive / JANUARY / f"{layer}-1").glob(f"*.{content}.parquet"))
 
 
 Alteration = Callable[[Path], None]
@@ -71,7 +71,7 @@ def written(books: Books, test_server_url: str, lived_in_database: tuple[str, Pa
 def test_what_a_try_left_behind_finished_is_proven_and_used(written: Books):
     archived(written, JANUARY)
     assert findings(written) == ("PROVEN", [])
-    assert [path.name for path in (written.archive / JANUARY).iterdir()] == ["source-1", "ledger-1"] or True
+    assert {path.name for path in (written.archive / JANUARY).iterdir()} == {"source-1", "ledger-1"}
 
 
 @pytest.mark.parametrize("alter", ALTERATIONS)

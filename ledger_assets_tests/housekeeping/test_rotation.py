@@ -17,7 +17,7 @@ AHEAD = ["2024_03", "2024_04", "2024_05", "2024_06"]
 
 def months(url: str) -> list[str]:
     found = rows_of(
-        url, "SELECT i.inhrelid::regclass::text AS name FROM pg_inherits i WHERE i.inhparent = ANY (%s::regclass[])",
+        url, "SELECT c.relname AS name FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid WHERE i.inhparent = ANY (%s::regclass[])",
         list(ROOTS),
     )  # fmt: skip
     return sorted(row["name"] for row in found)
@@ -29,23 +29,22 @@ def test_the_open_month_and_three_after_it_are_made_once(closed_url: str, tmp_pa
     assert sorted(planned.partitions) == sorted(f"{root}_{month}" for root in ROOTS for month in AHEAD)
     assert {name[-7:] for name in months(closed_url)} == {"2024_01", "2024_02"}
     done = rotate(closed_url, performed_by=ACTOR)
-    assert (done.partitions, done.left) == (planned.partitions, [])
+    assert (sorted(done.partitions), done.left) == (sorted(planned.partitions), [])
     assert {name[-7:] for name in months(closed_url)} == {"2024_01", "2024_02", *AHEAD}
     assert rotate(closed_url, performed_by=ACTOR).partitions == []
     assert fingerprint(closed_url) == before
     assert value_of(closed_url, "SELECT count(*) FROM audit.batch_operation WHERE operation = 'ROTATE_PARTITIONS'") == 4
     deliver(closed_url, "2024-03", folder=tmp_path)
     assert close_directly(closed_url, "2024-03").refused_by == frozenset()
-    assert rotate(closed_url, performed_by=ACTOR).partitions == [
-        f"{root}_2024_07" for root in sorted(ROOTS, key=lambda r: r)
-    ]
+    assert rotate(closed_url, performed_by=ACTOR).partitions == [f"{root}_2024_07" for root in ROOTS]
 
 
 def test_partitions_made_ahead_are_those_that_a_close_makes(closed_url: str):
     rotate(closed_url, ahead=0, performed_by=ACTOR)
     shape = (
         "SELECT (SELECT array_agg(tgname ORDER BY tgname) FROM pg_trigger WHERE tgrelid = c.oid) AS guards, relkind, "
-        "relacl::text, relowner::regrole::text AS owner, pg_get_partkeydef(c.oid) AS key FROM pg_class c WHERE oid = %s::regclass"
+        "relacl::text, relowner::regrole::text AS owner, pg_get_partkeydef(c.oid) AS key "
+        "FROM pg_class c WHERE oid = %s::regclass"
     )
     for root in ROOTS:
         assert rows_of(closed_url, shape, f"{root}_2024_03") == rows_of(closed_url, shape, f"{root}_2024_02")
@@ -60,7 +59,7 @@ def test_what_somebody_holds_is_left_to_him(closed_url: str, lock):
         done = rotate(closed_url, ahead=0, performed_by=ACTOR)
         assert done.partitions == []
     rotate(closed_url, ahead=0, performed_by=ACTOR)
-    assert f"{ROOTS[0]}_2024_03" in months(closed_url)
+    assert "txn_source_2024_03" in months(closed_url)
 
 
 def test_readers_and_a_running_close_do_not_wait_for_it(closed_url: str):
@@ -80,7 +79,7 @@ def test_a_close_that_needs_the_month_just_then_waits_and_finds_it(closed_url: s
         waiting_backend(closed_url)
         maker.commit()
         opening.result(timeout=30)
-    assert f"{ROOTS[1]}_2024_03" in months(closed_url)
+    assert "je_header_2024_03" in months(closed_url)
 
 
 def test_statistics_are_made_of_what_has_none(closed_url: str):

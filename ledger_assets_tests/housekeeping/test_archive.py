@@ -43,6 +43,7 @@ from ledger_assets_tests.scenario import (
 from ledger_assets_tests.seal.test_lawful_changes import certify
 
 BOTH = ("SOURCE", "LEDGER")
+JANUARYS = "2024-01-MONTHEND"
 FIRST_RESTORE = f"run ledger-assets restore {JANUARY} first"
 
 
@@ -110,11 +111,12 @@ def test_restored_leaves_are_guarded_like_those_that_were_posted(books: Books):
     def leaves() -> list[dict[str, object]]:
         return rows_of(
             books.url,
-            "SELECT c.relname, c.relacl::text AS rights, pg_get_expr(c.relpartbound, c.oid) AS bound, "
+            "SELECT c.relname, pg_get_expr(c.relpartbound, c.oid) AS bound, "
             "(SELECT array_agg(pg_get_constraintdef(x.oid) ORDER BY pg_get_constraintdef(x.oid)) FROM pg_constraint x "
             " WHERE conrelid = c.oid) AS rules, (SELECT array_agg(tgname ORDER BY tgname) FROM pg_trigger t "
-            " WHERE t.tgrelid = c.oid) AS guards, (SELECT array_agg(indexrelid::regclass::text ORDER BY indexrelid::regclass::text) "
-            " FROM pg_index i WHERE i.indrelid = c.oid) AS keys "
+            " WHERE t.tgrelid = c.oid) AS guards, "
+            "(SELECT array_agg(x.relname ORDER BY x.relname) FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid "
+            " WHERE i.indrelid = c.oid) AS keys "
             "FROM pg_class c WHERE c.relispartition AND c.relkind = 'r' AND c.relname ~ '2024_01' ORDER BY 1",
         )
 
@@ -125,8 +127,7 @@ def test_restored_leaves_are_guarded_like_those_that_were_posted(books: Books):
     for layer in BOTH:
         archived(books, JANUARY, layer)
     restored(books, JANUARY)
-    for was, now in zip(before, leaves(), strict=True):
-        assert {**now, "rights": ""} == {**was, "rights": ""}
+    assert leaves() == before
     may = rows_of(
         books.url,
         "SELECT c.relname FROM pg_class c, unnest(ARRAY['ledger_engine', 'batch_admin']) AS r "
@@ -212,7 +213,7 @@ def test_an_archived_month_is_not_rolled_back_reversed_or_reopened(books: Books)
     with closing(connect(batch_admin(books.url))) as connection:
         for attempt in (
             lambda: roll_back(
-                connection, "2024-01-MONTHEND", reason="x", confirmation="2024-01-MONTHEND", performed_by=ACTOR, chain=True
+                connection, JANUARYS, reason="x", confirmation=JANUARYS, performed_by=ACTOR, chain=True
             ),
             lambda: periods.reopen(connection, FEBRUARY, reason="x", performed_by=ACTOR, chain=True),
             lambda: periods.reopen(connection, JANUARY, reason="x", performed_by=ACTOR, chain=True),

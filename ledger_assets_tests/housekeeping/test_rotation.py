@@ -17,9 +17,11 @@ AHEAD = ["2024_03", "2024_04", "2024_05", "2024_06"]
 
 def months(url: str) -> list[str]:
     found = rows_of(
-        url, "SELECT c.relname AS name FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid WHERE i.inhparent = ANY (%s::regclass[])",
+        url,
+        "SELECT c.relname AS name FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid "
+        "WHERE i.inhparent = ANY (%s::regclass[])",
         list(ROOTS),
-    )  # fmt: skip
+    )
     return sorted(row["name"] for row in found)
 
 

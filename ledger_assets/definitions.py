@@ -15,6 +15,17 @@ from ledger_assets.automation.alerts import (
     alert_on_ticks,
     deliver_alerts,
 )
+from ledger_assets.automation.housekeeping import (
+    archive_ledger,
+    archive_ledger_monthly,
+    archive_source,
+    archive_source_monthly,
+    refresh_statistics,
+    refresh_statistics_daily,
+    restore_month,
+    rotate_daily,
+    rotate_partitions,
+)
 from ledger_assets.automation.jobs import month_close
 from ledger_assets.automation.operator_jobs import month_close_rehearsal, restart_worker
 from ledger_assets.automation.schedules import month_close_on_last_day, verify_daily, verify_ledger
@@ -44,8 +55,25 @@ defs = Definitions(
         seal_controls,
         balance_controls,
     ],
-    jobs=[month_close, month_close_rehearsal, restart_worker, verify_ledger],
-    schedules=[verify_daily, month_close_on_last_day],
+    jobs=[
+        month_close,
+        month_close_rehearsal,
+        restart_worker,
+        verify_ledger,
+        rotate_partitions,
+        refresh_statistics,
+        archive_source,
+        archive_ledger,
+        restore_month,
+    ],
+    schedules=[
+        verify_daily,
+        month_close_on_last_day,
+        rotate_daily,
+        refresh_statistics_daily,
+        archive_source_monthly,
+        archive_ledger_monthly,
+    ],
     sensors=[
         start_month_close,
         close_overdue,

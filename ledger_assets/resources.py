@@ -8,13 +8,25 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import psycopg
 from dagster import ConfigurableResource
 
 from ledger_assets.settings import Settings
-from ledger_assets.storage.database import T, as_role, connect, in_transaction, ledger_url
+from ledger_assets.storage.database import (
+    T,
+    administrator_url,
+    as_role,
+    connect,
+    in_transaction,
+    ledger_url,
+    require_role,
+)
 from ledger_assets.storage.preflight import data_directory
+
+if TYPE_CHECKING:
+    from ledger_assets.storage.archiving import Place
 
 
 class LedgerResource(ConfigurableResource):  # type: ignore[type-arg]
@@ -24,12 +36,15 @@ class LedgerResource(ConfigurableResource):  # type: ignore[type-arg]
         url: another database than that of the environment (tests give each test its own); empty = the environment's.
         first_period, rule_set: likewise; empty = the environment's.
         performed_by: the name that batches and the audit trail bear; empty = the operating system's user.
+        administrator_url: the same database with the rights of batch_admin, for what drops rows; empty = as the
+            environment's login may take them on.
     """
 
     url: str = ""
     first_period: str = ""
     rule_set: str = ""
     performed_by: str = ""
+    administrator_url: str = ""
 
     @cached_property
     def settings(self) -> Settings:
@@ -64,6 +79,17 @@ class LedgerResource(ConfigurableResource):  # type: ignore[type-arg]
     def url_as(self, role: str) -> str:
         """The URL of the ledger with the rights of another role; of the own login where it has not got it."""
         return as_role(self.url, role) if self.url else ledger_url(self.settings, role)
+
+    @property
+    def archive_place(self) -> "Place":
+        """Where months are archived, and by whom. Raises DatabaseError for a login that may not be batch_admin."""
+        from ledger_assets.storage.archiving import Place  # noqa: PLC0415 (the close does without it)
+
+        administrator = self.administrator_url
+        if not administrator:
+            require_role(administrator_url(self.settings), "batch_admin")
+            administrator = ledger_url(self.settings, "batch_admin")
+        return Place(self.database_url, administrator, self.settings.archive)
 
     def connect(self) -> psycopg.Connection:
         """A connection to the ledger; to be used as a context manager, which commits or rolls back, and closes."""

@@ -46,6 +46,7 @@ class Settings:
     close_due_day: int = 5
     alerts: Path | None = None
     ui_url: str = "http://localhost:3000"
+    archive_directory: Path | None = None
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] = os.environ) -> Self:
@@ -65,7 +66,13 @@ class Settings:
             close_due_day=_close_due_day(given),
             alerts=_alerts(given),
             ui_url=_ui_url(given),
+            archive_directory=_archive(given),
         )
+
+    @property
+    def archive(self) -> Path:
+        """Where archived months lie."""
+        return self.archive_directory or self.home / "archive"
 
     @property
     def project_root(self) -> Path:
@@ -97,6 +104,10 @@ def secret(name: str, environ: Mapping[str, str] = os.environ) -> str | None:
 def _home(given: Mapping[str, str]) -> Path:
     """A relative home hangs on the project, not on whatever directory a process happens to run in."""
     return _PROJECT_ROOT / Path(given.get("LEDGER_HOME", ".ledger")).expanduser()
+
+
+def _archive(given: Mapping[str, str]) -> Path | None:
+    return _PROJECT_ROOT / Path(given["LEDGER_ARCHIVE"]).expanduser() if "LEDGER_ARCHIVE" in given else None
 
 
 def _rules(given: Mapping[str, str]) -> Path:

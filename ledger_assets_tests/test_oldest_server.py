@@ -8,15 +8,20 @@ import pytest
 
 from ledger_assets.close_result import Outcome
 from ledger_assets.storage import books, periods
+from ledger_assets.storage.archives import ACTIVE_MONTHS
+from ledger_assets.storage.archiving import Place, archive_month, restore_month
 from ledger_assets.storage.batches import GateFailed
 from ledger_assets.storage.corrections import roll_back
 from ledger_assets.storage.database import connect, create_database, with_database
 from ledger_assets.storage.derived_batches import reverse_batch
+from ledger_assets.storage.housekeeping import rotate
 from ledger_assets.storage.migrations import migrate
+from ledger_assets.storage.verification import verify
 from ledger_assets_tests import scenario
 from ledger_assets_tests.disturbances import facts
 from ledger_assets_tests.logins import batch_admin
 from ledger_assets_tests.scenario import FIRST_PERIOD as JANUARY
+from ledger_assets_tests.seal.test_lawful_changes import certify
 
 pytestmark = pytest.mark.slow
 
@@ -115,6 +120,18 @@ def test_corrections_give_the_same_figures(oldest_url: str, ledger_url: str, tmp
     assert facts(oldest_url) == facts(ledger_url)
     with pytest.raises(psycopg.errors.InsufficientPrivilege):
         scenario.execute(oldest_url, "DELETE FROM quarantine.je_line")
+
+
+def test_a_month_goes_to_files_and_comes_back(oldest_url: str, tmp_path: Path):
+    close_two_months(oldest_url, tmp_path)
+    certify(oldest_url, tmp_path, FEBRUARY)
+    place, before = Place(oldest_url, batch_admin(oldest_url), tmp_path / "archive"), scenario.fingerprint(oldest_url)
+    assert len(rotate(oldest_url, performed_by=scenario.ACTOR).partitions) == 12
+    for layer in ACTIVE_MONTHS:
+        archive_month(place, JANUARY, layer, active_months=0, performed_by=scenario.ACTOR)
+    assert verify(oldest_url, archive=place.root).verdict == "PROVEN"
+    restore_month(place, JANUARY, list(ACTIVE_MONTHS), performed_by=scenario.ACTOR)
+    assert scenario.fingerprint(oldest_url) == before
 
 
 def test_dagster_closes_a_month(oldest_url: str, tmp_path: Path, ledger_home: Path):

@@ -17,6 +17,13 @@ def test_an_empty_environment_gives_the_embedded_server_in_the_project():
     assert settings.project_root == PROJECT
 
 
+def test_archives_lie_in_the_home_or_where_they_are_wanted(tmp_path: Path):
+    home = {"LEDGER_HOME": "/srv/ledger"}
+    assert Settings.from_environment(home).archive == Path("/srv/ledger/archive")
+    assert Settings.from_environment(home | {"LEDGER_ARCHIVE": str(tmp_path)}).archive == tmp_path
+    assert Settings.from_environment({"LEDGER_ARCHIVE": "old"}).archive == PROJECT / "old"
+
+
 def test_every_variable_is_read(tmp_path: Path):
     settings = Settings.from_environment({
         "LEDGER_DATABASE_URL": "postgresql://u:secret@db:5433/books",

@@ -76,7 +76,7 @@ def close_report(context: AssetExecutionContext, ledger: LedgerResource) -> Mate
 def _read_and_certify(
     connection: psycopg.Connection, ledger: LedgerResource, period: str
 ) -> tuple[CloseReport, Issued | None, CertificateError | None]:
-    report = read(connection, period)
+    report = read(connection, period, ledger.settings.archive)
     if not report.is_closed:
         return report, None, None
     try:

@@ -26,7 +26,8 @@ from ledger_assets.storage.reading import rows
 @op
 def prove_the_ledger(context: OpExecutionContext, ledger: LedgerResource) -> None:
     """Read every row of every month again and compare it with the seals; then the audit trail and the certificates."""
-    report = prove(ledger.database_url, ledger.settings.home, performed_by=ledger.actor)
+    settings = ledger.settings
+    report = prove(ledger.database_url, settings.home, performed_by=ledger.actor, archive=settings.archive)
     metadata = report_metadata(report)
     if report.exit_code:
         raise Failure(report.summary, metadata=metadata, allow_retries=False)

@@ -2,9 +2,10 @@
 
 from collections.abc import Iterator
 
-from dagster import AssetCheckExecutionContext, AssetCheckResult, multi_asset_check
+from dagster import AssetCheckExecutionContext, AssetCheckResult, Failure, multi_asset_check
 
 from ledger_assets.accounting.balances import CONTROLS
+from ledger_assets.accounting.errors import LedgerError
 from ledger_assets.checks.results import blocking_specs, result
 from ledger_assets.periods import MONTHS
 from ledger_assets.resources import LedgerResource
@@ -26,7 +27,11 @@ DESCRIPTIONS = {
     specs=blocking_specs(ASSET, {name: DESCRIPTIONS[name] for name in CONTROLS}, MONTHS),
 )
 def balance_controls(context: AssetCheckExecutionContext, ledger: LedgerResource) -> Iterator[AssetCheckResult]:
-    """Read snapshot, lines and fund balances in PostgreSQL and compare them."""
-    balances = ledger.in_transaction(lambda connection: read_balances(connection, context.partition_key))
+    """Read snapshot, lines and fund balances and compare them; the lines of an archived month come from its files."""
+    archive = ledger.settings.archive
+    try:
+        balances = ledger.in_transaction(lambda connection: read_balances(connection, context.partition_key, archive))
+    except LedgerError as fault:  # a file of the archive is gone or altered: of the balances nothing can be said
+        raise Failure(str(fault), allow_retries=False) from fault
     for control in CONTROLS.values():
         yield result(ASSET, control(balances))

@@ -19,9 +19,11 @@ DESCRIPTIONS = {
 
 @multi_asset_check(name="seal_controls", specs=blocking_specs(ASSET, DESCRIPTIONS, MONTHS))
 def seal_controls(context: AssetCheckExecutionContext, ledger: LedgerResource) -> Iterator[AssetCheckResult]:
-    """Read every row of the month's batches and prove it; what could not be looked at does not pass."""
+    """Read every row of the month's batches and prove it, from its files if it is archived; what could not be looked at
+    does not pass.
+    """
     # Without the balances: those of a month that is closed again are taken anew after this.
-    report = verify(ledger.database_url, context.partition_key, balances=False)
+    report = verify(ledger.database_url, context.partition_key, balances=False, archive=ledger.settings.archive)
     yield AssetCheckResult(
         asset_key=AssetKey(ASSET),
         check_name="seals_intact",

@@ -46,7 +46,7 @@ def _of_ledger(settings: Settings, period: str, *, all_lines: bool) -> tuple[Any
     from ledger_assets.storage.database import connect
 
     with connect(ready(settings)) as connection:
-        examined = examine(connection, settings.home, period, all_lines=all_lines)
+        examined = examine(connection, settings.home, period, all_lines=all_lines, archive=settings.archive)
     if examined is None:
         raise CertificateError(period, "it has no certificate", f"close it: ledger-assets close {period}")
     note = "; ".join(finding.problem for finding in examined.findings if not finding.differs)

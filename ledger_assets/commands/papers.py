@@ -60,7 +60,7 @@ def report(period: str, as_json: bool) -> None:
     from ledger_assets.reporting.reading import read_closed
 
     settings = Settings.from_environment()
-    written = write_all(settings.home, read_closed(ready(settings), period))
+    written = write_all(settings.home, read_closed(ready(settings), period, settings.archive))
     if as_json:
         paths = {name: str(path) for name, path in written.paths.items()}
         print_json({"period": period, "papers": paths, "problems": dict(written.problems)})

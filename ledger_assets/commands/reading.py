@@ -22,6 +22,7 @@ PERIOD_STATUS = {
     "changed_by_the_last_close": "period/differences",
     "prerequisites": "control/reported_prerequisites",
     "announced_totals": "control/announced_totals",
+    "archives": "archive/of_month",
 }
 ONLY_IF_ANY = ("prerequisites", "announced_totals")
 """Not mentioned to people who use none of it."""

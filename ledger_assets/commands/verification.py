@@ -31,10 +31,10 @@ def verify(period: str | None, entry: int | None, as_json: bool) -> None:
     settings, user = Settings.from_environment(), getpass.getuser()
     url = ready(settings)
     if entry is not None and period is not None:
-        report, proof = prove_entry(url, period, entry)
+        report, proof = prove_entry(url, period, entry, settings.archive)
         recorded(url, report, performed_by=user, period=period)
     else:
-        report, proof = prove(url, settings.home, period, performed_by=user), None
+        report, proof = prove(url, settings.home, period, performed_by=user, archive=settings.archive), None
     if as_json:
         print_json(asdict(report) | {"verdict": report.verdict} | ({} if proof is None else {"proof": proof}))
     else:

@@ -1,6 +1,7 @@
 """What the papers of a month are made of, out of the ledger."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import psycopg
 
@@ -13,15 +14,16 @@ from ledger_assets.storage.reading import rows
 from ledger_assets.storage.statements import read_figures, require_closed
 
 
-def read(connection: psycopg.Connection, period: str) -> CloseReport:
+def read(connection: psycopg.Connection, period: str, archive: Path | None = None) -> CloseReport:
     """Gather the figures of a month, in one snapshot so that they tie even while somebody posts.
 
-    Reads every line of the month. The connection must be outside of a transaction: this one is its own, read-only.
+    Reads every line of the month, those of an archived one from its files below `archive`. The connection must be
+    outside of a transaction: this one is its own, read-only.
     """
     with connection.transaction():
         connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
         batches = rows(connection, "reporting/batches", period=period)
-        balances = read_balances(connection, period)
+        balances = read_balances(connection, period, archive)
         return CloseReport(
             month=rows(connection, "reporting/month", period=period)[0],
             batches=batches,
@@ -55,14 +57,14 @@ def add_up_products(connection: psycopg.Connection, period: str) -> None:
     connection.execute(statement("reporting/total_by_product"), {"period": period})
 
 
-def read_closed(url: str, period: str) -> CloseReport:
+def read_closed(url: str, period: str, archive: Path | None = None) -> CloseReport:
     """The report of a closed month as its close made it, with the certificate that this close has, if it has one.
 
     Raises StatementError for a month that is not closed.
     """
     in_transaction(url, lambda connection: require_closed(connection, period))
     in_transaction(url, lambda connection: add_up_products(connection, period))
-    return in_transaction(url, lambda connection: _certified(connection, read(connection, period)))
+    return in_transaction(url, lambda connection: _certified(connection, read(connection, period, archive)))
 
 
 def _certified(connection: psycopg.Connection, report: CloseReport) -> CloseReport:

@@ -66,8 +66,12 @@ def findings(connection: psycopg.Connection, home: Path, period: str | None = No
         return list(_findings(connection, home, period))
 
 
-def examine(connection: psycopg.Connection, home: Path, period: str, *, all_lines: bool = False) -> Examined | None:
+def examine(
+    connection: psycopg.Connection, home: Path, period: str, *, all_lines: bool = False, archive: Path | None = None
+) -> Examined | None:
     """As `findings`, and the lines of the month are added up again; with `all_lines`, those of all months before too.
+
+    `archive`: where the files of archived months lie.
 
     None when the month has no certificate, neither in the ledger nor as a file. Reads every line of the month.
     """
@@ -76,7 +80,7 @@ def examine(connection: psycopg.Connection, home: Path, period: str, *, all_line
         stored = rows(connection, "certificate/stored", period=period)
         if stored:
             document = from_text(stored[-1]["document"], f"the certificate of {period} in the ledger")
-            found += _by_the_lines(connection, home, document["certificate"], all_lines=all_lines)
+            found += _by_the_lines(connection, home, document["certificate"], all_lines=all_lines, archive=archive)
         elif paths := _published(home, period):
             document = from_text(paths[-1].read_text(encoding="utf-8"), str(paths[-1]))
         else:
@@ -202,15 +206,15 @@ def _against_the_ledger(connection: psycopg.Connection, certificate: Certificate
 
 
 def _by_the_lines(
-    connection: psycopg.Connection, home: Path, certificate: Certificate, *, all_lines: bool
+    connection: psycopg.Connection, home: Path, certificate: Certificate, *, all_lines: bool, archive: Path | None
 ) -> Iterator[Finding]:
     (month,) = rows(connection, "certificate/month", period=certificate["period"])
     if not month["is_closed"] or month["close_number"] != certificate["close_number"]:
         return
     try:
-        rederive(connection, certificate["period"], certificate, home)
+        rederive(connection, certificate["period"], certificate, home, archive)
         if all_lines:
-            rederive_from_the_beginning(connection, certificate["period"], certificate)
+            rederive_from_the_beginning(connection, certificate["period"], certificate, archive)
     except CertificateError as fault:
         yield Finding(certificate["period"], str(fault))
 

@@ -58,17 +58,18 @@ def issue(connection: psycopg.Connection, settings: Settings, period: str, *, pe
     with connection.transaction():
         earlier = [row["period"] for row in rows(connection, "certificate/uncertified", period=period)]
     for month in earlier:
-        _issue(connection, settings.home, key, month, performed_by)
-    return _issue(connection, settings.home, key, period, performed_by)
+        _issue(connection, settings, key, month, performed_by)
+    return _issue(connection, settings, key, period, performed_by)
 
 
 def _issue(
-    connection: psycopg.Connection, home: Path, key: Ed25519PrivateKey, period: str, performed_by: str
+    connection: psycopg.Connection, settings: Settings, key: Ed25519PrivateKey, period: str, performed_by: str
 ) -> Issued:
+    home = settings.home
     with explained(), connection.transaction():
         connection.execute(statement("certificate/hold_close"), {"period": period})
         certificate = present(connection, period)
-        rederive(connection, period, certificate, home)
+        rederive(connection, period, certificate, home, settings.archive)
         close_number = certificate["close_number"]
         published = certificate_path(home, period, close_number).exists()  # asked first: a record comes before its file
         text = _stored_text(connection, period, close_number)
@@ -131,21 +132,26 @@ def present(connection: psycopg.Connection, period: str) -> dict[str, Any]:
     }
 
 
-def rederive(connection: psycopg.Connection, period: str, certificate: Certificate, home: Path) -> None:
+def rederive(
+    connection: psycopg.Connection, period: str, certificate: Certificate, home: Path, archive: Path | None = None
+) -> None:
     """Add the posted lines up again with DuckDB, on top of the certificate of the month before, and compare.
 
     Raises DerivationDiffers, or CertificateError when the certificate of the month before is no ground to stand on.
     """
-    reconcile(period, derive(connection, [period], _openings(connection, certificate, home)), _kept(certificate))
+    openings = _openings(connection, certificate, home)
+    reconcile(period, derive(connection, [period], openings, archive), _kept(certificate))
 
 
-def rederive_from_the_beginning(connection: psycopg.Connection, period: str, certificate: Certificate) -> None:
+def rederive_from_the_beginning(
+    connection: psycopg.Connection, period: str, certificate: Certificate, archive: Path | None = None
+) -> None:
     """Add up every line of the books up to this month: its closing balances from nothing but lines.
 
     Raises DerivationDiffers naming the account. Reads all months.
     """
     months = [row["period"] for row in rows(connection, "certificate/months_until", period=period)]
-    derived = derive(connection, months, {})
+    derived = derive(connection, months, {}, archive)
     kept = _kept(certificate)
     closings = {account: amounts["closing"] for account, amounts in kept.accounts.items()}
     whole = {

@@ -7,6 +7,7 @@ The lines come leaf by leaf: what is in memory does not grow with the month.
 """
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import polars as pl
@@ -15,6 +16,7 @@ from psycopg import sql
 
 from ledger_assets.accounting.certificate import CertificateError
 from ledger_assets.accounting.rederivation import Derivation, DerivedBalance
+from ledger_assets.storage.archived_rows import ArchiveAltered, ArchiveMissing, line_frames
 from ledger_assets.storage.database import statement
 from ledger_assets.storage.packed_rows import blocks
 
@@ -24,11 +26,15 @@ if TYPE_CHECKING:
 _MOVEMENTS = pl.Schema({"account_id": pl.Int16, "amount": pl.Int64})
 
 
-def derive(connection: psycopg.Connection, periods: Sequence[str], openings: Mapping[str, int]) -> Derivation:
+def derive(
+    connection: psycopg.Connection, periods: Sequence[str], openings: Mapping[str, int], archive: Path | None = None
+) -> Derivation:
     """Add up the posted lines of the months on top of the openings (account code -> minor units).
 
+    The lines of archived months come from their files below `archive`.
+
     With all months of the books and no openings it re-derives the closing balances from nothing but lines. Raises
-    CertificateError for a leaf of lines that belongs to no posted batch.
+    CertificateError for a leaf of lines that belongs to no posted batch, and for a file that is not there or altered.
     """
     import duckdb  # noqa: PLC0415 (a month that stops at a gate does without it; lasting.py wants it late)
 
@@ -48,11 +54,20 @@ def derive(connection: psycopg.Connection, periods: Sequence[str], openings: Map
                 )
             leaf = sql.Identifier(schema, name)
             for block in blocks(connection, sql.SQL(statement("certificate/read_lines")).format(leaf=leaf), _MOVEMENTS):
-                engine.register("block", block)
-                engine.execute(statement("derivation/add_block"))
+                _add(engine, block)
+        try:
+            for block in line_frames(connection, archive, periods):
+                _add(engine, block)
+        except (ArchiveMissing, ArchiveAltered) as fault:
+            raise CertificateError(fault.culprit, fault.rule, fault.fix) from fault
         balances = [DerivedBalance(*row) for row in engine.execute(statement("derivation/balances")).fetchall()]
         lines = engine.execute("SELECT coalesce(sum(lines), 0) FROM movement").fetchall()[0][0]
     return Derivation(balances, int(lines))
+
+
+def _add(engine: "duckdb.DuckDBPyConnection", block: pl.DataFrame) -> None:
+    engine.register("block", block)
+    engine.execute(statement("derivation/add_block"))
 
 
 def _fill(engine: "duckdb.DuckDBPyConnection", table: str, rows: Sequence[tuple[object, ...]]) -> None:

@@ -1,6 +1,7 @@
 """Prove one entry: its block read again, and the way from there to the chain (E2)."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from ledger_assets.accounting.errors import LedgerError
@@ -31,14 +32,18 @@ class NoSuchEntry(LedgerError):  # noqa: N818 - what happened
     """A number that no posted entry of the month has."""
 
 
-def prove_entry(url: str, period: str, je_number: int) -> tuple[Report, dict[str, Any] | None]:
+def prove_entry(
+    url: str, period: str, je_number: int, archive: Path | None = None
+) -> tuple[Report, dict[str, Any] | None]:
     """Read the block of an entry again; the report, and the proof when everything on its way to the chain holds.
+
+    `archive`: where the files of archived months lie.
 
     Raises NoSuchEntry.
     """
     with connect(url, application_name="ledger-assets verify") as connection:
         snapshot(connection)
-        verification = Verification(connection, url, period)
+        verification = Verification(connection, url, period, archive)
         report = verification.report
         report.scope = f"{period}, entry {je_number}"
         batches, chain = read_batches(connection), read_chain(connection)
@@ -93,14 +98,17 @@ def _proven_block(verification: Verification, batch: SealedBatch, worker: Sealed
     first = numbers.start + number * ENTRIES_PER_BLOCK
     entries = min(ENTRIES_PER_BLOCK, numbers.stop - first)
     leaves = [leaf_name(connection, leaf) for leaf in (worker.header_leaf, worker.line_leaf)]
-    if leaves[0] is None or leaves[1] is None:
-        verification.check_worker(batch, worker, dictionary)
-        return None
-    try:
-        rows, _ = read_rows(connection, leaves[0], leaves[1], batch.period, (first, first + entries - 1))
-    except Unreadable as fault:
-        report.not_looked_at.append(Finding("rows", report.scope, str(fault)))
-        return None
+    if leaves[0] is None or leaves[1] is None:  # gone, or archived
+        whole = verification.rows_of(batch, worker, f"{batch.batch_id}, worker {worker.worker_number}")
+        if whole is None or report.differences:
+            return None
+        rows = whole.between(first, first + entries - 1)
+    else:
+        try:
+            rows, _ = read_rows(connection, leaves[0], leaves[1], batch.period, (first, first + entries - 1))
+        except Unreadable as fault:
+            report.not_looked_at.append(Finding("rows", report.scope, str(fault)))
+            return None
     blocks = Blocks(rows.headers, rows.lines, first=first, entries=entries, dictionary=dictionary)
     if blocks.hashes() != (worker.block_hashes or [])[number : number + 1]:
         verification.check_worker(batch, worker, dictionary)  # which names the rows

@@ -13,6 +13,7 @@ from ledger_assets.accounting.errors import LedgerError
 from ledger_assets.accounting.explanation import EntryName, entry_name, worked_out
 from ledger_assets.accounting.masking import masked_id, masked_record
 from ledger_assets.storage import books
+from ledger_assets.storage.archives import Archived, archived_sources, refuse_archived
 from ledger_assets.storage.database import statement
 from ledger_assets.storage.reading import rows
 
@@ -52,16 +53,19 @@ class NoBalanceError(LedgerError):
 def explained_entry(connection: psycopg.Connection, name: EntryName) -> dict[str, Any]:
     """An entry with its rules, its transaction, what each line was worked out from, and its reversals.
 
-    Raises UnknownEntryError.
+    Raises UnknownEntryError, and Archived when the entry or its transaction lies in a file.
     """
     found = _lines(connection, name)
     if not found:
+        refuse_archived(connection, name.period, str(name))
         raise UnknownEntryError(
             str(name),
             "no posted entry has that number",
             f"look at the batches of the month with `ledger-assets status {name.period}`",
         )
     first = found[0]
+    if first["txn_id"] is None:
+        _refuse_archived_source(connection, name, first)
     return {
         "entry": str(name),
         "batch_id": first["batch_id"],
@@ -93,7 +97,7 @@ def explained_balance(
     """What an account's balance is made of: what was there, each batch, and a page of lines from entry `first` on.
 
     `amount` of the parts adds up to `balance`; debits are positive. `next` names the entry to go on from, if there is
-    more. Raises UnknownAccountError, OtherFundError, NoBalanceError.
+    more. Raises UnknownAccountError, OtherFundError, NoBalanceError, and Archived when the lines lie in files.
     """
     account = books.account(connection, account_code)
     if account["fund"] != fund:
@@ -107,6 +111,7 @@ def explained_balance(
             "it has no balance, and nothing is posted to it",
             f"look at `ledger-assets status {period}`: the month may not be closed",
         )
+    refuse_archived(connection, period, f"the lines of account {account_code} in {period}")
     after = books.Place(first, 0)
     lines = books.account_lines(connection, period, account_code, after=after, page=books.PAGE + 1)
     following = lines[books.PAGE :]
@@ -137,6 +142,12 @@ def explained_transaction(connection: psycopg.Connection, txn_id: str) -> dict[s
     ]
     refused = [{"state": "REFUSED", **row} for row in rows(connection, "queries/refused_rows", txn_id=txn_id)]
     if not delivered and not refused:
+        if months := archived_sources(connection):
+            raise Archived(
+                f"transaction {masked_id(txn_id)}",
+                f"no load in the database has a row with that id; those of {', '.join(months)} are archived",
+                "run ledger-assets restore MONTH --source for the month that it may be of",
+            )
         withdrawn = rows(connection, "queries/withdrawn_loads")
         loads = ", ".join(f"{load['load_id']} ({load['period']}, {load['file_name']})" for load in withdrawn)
         raise UnknownTransactionError(
@@ -144,7 +155,22 @@ def explained_transaction(connection: psycopg.Connection, txn_id: str) -> dict[s
             "no load has a row with that id" + (f"; rows of withdrawn loads are not kept: {loads}" if loads else ""),
             "check the id, capitals too; load its file with `ledger-assets ingest` if it was never loaded",
         )
-    return {"transaction": masked_id(txn_id), "rows": [*delivered, *refused]}
+    # Another month may have the id as well, where nobody can look.
+    unseen = {"archived_months_not_searched": months} if (months := archived_sources(connection)) else {}
+    return {"transaction": masked_id(txn_id), "rows": [*delivered, *refused], **unseen}
+
+
+def _refuse_archived_source(connection: psycopg.Connection, name: EntryName, line: dict[str, Any]) -> None:
+    """An entry whose transaction is not found has none (a year end), or it lies in a file. Raises Archived."""
+    batch_id: str | None = line["batch_id"]
+    while batch_id is not None:  # a reversal is explained by what it takes back
+        for found in rows(connection, "archive/load_files", batch_id=batch_id):
+            raise Archived(
+                str(name),
+                f"the transactions of {found['period']} are archived, the one that it was made from too",
+                f"run ledger-assets restore {found['period']} --source first",
+            )
+        batch_id = rows(connection, "archive/reversed_batch", batch_id=batch_id)[0]["reverses_batch_id"]
 
 
 def _delivered(connection: psycopg.Connection, row: dict[str, Any], txn_id: str) -> dict[str, Any]:
@@ -153,6 +179,8 @@ def _delivered(connection: psycopg.Connection, row: dict[str, Any], txn_id: str)
     known = {"period": row["period"], **{column: row[column] for column in (*DELIVERED, *TRANSACTION)}}
     journaled = rows(connection, "queries/row_journaled", **place)
     if journaled:
+        for worker in journaled:
+            refuse_archived(connection, worker["period"], f"transaction {masked_id(txn_id)}")
         entries = [
             EntryName(worker["period"], entry["je_number"])
             for worker in journaled

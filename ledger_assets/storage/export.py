@@ -10,6 +10,7 @@ from psycopg.rows import class_row
 
 from ledger_assets.accounting.errors import LedgerError
 from ledger_assets.accounting.plain_text import FORMATS, Balance, Entry
+from ledger_assets.storage.archives import refuse_archived
 from ledger_assets.storage.audit import record
 from ledger_assets.storage.database import statement
 
@@ -24,13 +25,14 @@ def export(
     """Write a closed month to a file; returns the number of entries. Streams: no month is too long for memory.
 
     The file is there completely or not at all, and not before the audit trail says that `performed_by` (None: the
-    database's user) made it. Raises NotClosedError when the month has no balances.
+    database's user) made it. Raises NotClosedError when the month has no balances, Archived when its entries are.
     """
     connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")  # entries and balances of one moment
     with connection.cursor(row_factory=class_row(Balance)) as cursor:
         balances = cursor.execute(statement("export/balances"), {"period": period}).fetchall()
     if not balances:
         raise NotClosedError(period, "it has no balances", f"close it first: ledger-assets close {period}")
+    refuse_archived(connection, period, f"the export of {period}")
     currency = connection.execute(statement("source/book_currency")).fetchone()
     written = 0
 

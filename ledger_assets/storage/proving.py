@@ -24,12 +24,13 @@ FINDINGS_RECORDED = 20
 """So many findings of a verification are kept in the audit trail, with the number of all."""
 
 
-def prove(url: str, home: Path, period: str | None = None, *, performed_by: str) -> Report:
+def prove(url: str, home: Path, period: str | None = None, *, performed_by: str, archive: Path | None = None) -> Report:
     """Prove the whole ledger, or one month with its certificates; the result is recorded in the audit trail.
 
-    Never raises for what it finds or may not read: the report says so. Raises what `connect` raises.
+    `archive`: where the files of archived months lie. Never raises for what it finds or may not read: the report says
+    so. Raises what `connect` raises.
     """
-    report = verify(url, period)
+    report = verify(url, period, archive=archive)
     if period is None:
         with _looking(url, report, "audit", "the audit trail") as connection:
             found = verify_trail(connection)

@@ -136,7 +136,8 @@ def ingest(
     Raises:
         PeriodError: the period is no month.
         SourceFileError: the file cannot be read, or changed meanwhile. Nothing was loaded.
-        LoadRefusedError: another currency than that of the books, or none at all. Nothing was loaded.
+        LoadRefusedError: another currency than that of the books, or none at all; or the transactions of the month are
+            archived, and rows could not be compared with them. Nothing was loaded.
     """
     attempt = attempting(connection, "LOAD", performed_by=loaded_by, period=period, file_name=path.name)
     with attempt:
@@ -278,7 +279,10 @@ def _open(connection: psycopg.Connection, record: dict[str, Any], period: str) -
     (has_earlier,) = connection.execute(statement("source/has_earlier_leaves"), record).fetchone() or (False,)
     if has_earlier:
         connection.execute(statement("source/create_incoming"))
-    (load_id,) = connection.execute(statement("source/open_load"), record).fetchone() or (0,)
+    with explained(
+        wrong_state=LoadRefusedError
+    ):  # a month whose transactions are archived: there is nothing to compare with
+        (load_id,) = connection.execute(statement("source/open_load"), record).fetchone() or (0,)
     return _Loading(connection, period, load_id, has_earlier)
 
 

@@ -1,15 +1,17 @@
 """Prove the ledger, a month of it, or one entry: read everything again and compare it with the seals (E2).
 
 One read-only snapshot of the database, so that a posting meanwhile is either wholly seen or not at all. Rows are read
-table by table; at no time more than one worker's are in memory.
+table by table, those of archived months from their files; at no time more than one worker's are in memory.
 """
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import polars as pl
 import psycopg
+from psycopg import sql
 from psycopg.rows import class_row, dict_row
 
 from ledger_assets.accounting.money import from_minor
@@ -27,6 +29,8 @@ from ledger_assets.accounting.verification import (
     check_seal,
     is_known,
 )
+from ledger_assets.storage.archive_findings import archive_findings
+from ledger_assets.storage.archived_rows import ArchivedWorker, ArchiveMissing, entries, standing, workers_of
 from ledger_assets.storage.database import connect, statement
 from ledger_assets.storage.sealed_rows import Unreadable, leaf_name, read_rows, rows_from_source
 
@@ -57,14 +61,24 @@ class Meanings(NamedTuple):
         return Names(self.accounts, {number: f"{key[2]} v{key[3]}" for number, key in self.templates.items()})
 
 
-def verify(url: str, period: str | None = None, *, balances: bool = True) -> Report:
+def verify(
+    url: str,
+    period: str | None = None,
+    *,
+    balances: bool = True,
+    archive: Path | None = None,
+    instead: Mapping[tuple[str, int], ArchivedWorker] | None = None,
+) -> Report:
     """Prove all months, or one. The chain is always proven whole. `balances`: also those of closed months.
+
+    `archive` is where the files of archived months lie. `instead` names files, by batch and worker, that are read in
+    place of the tables: before those are dropped.
 
     Never raises for what it finds or may not read: the report says so. Raises what `connect` raises.
     """
     with connect(url, application_name="ledger-assets verify") as connection:
         snapshot(connection)
-        verification = Verification(connection, url, period)
+        verification = Verification(connection, url, period, archive, instead)
         try:
             verification.run()
             if balances:
@@ -84,10 +98,20 @@ def snapshot(connection: psycopg.Connection) -> None:
 class Verification:
     """One pass over the books, or over a month of them."""
 
-    def __init__(self, connection: psycopg.Connection, url: str, period: str | None) -> None:
+    def __init__(
+        self,
+        connection: psycopg.Connection,
+        url: str,
+        period: str | None,
+        archive: Path | None = None,
+        instead: Mapping[tuple[str, int], ArchivedWorker] | None = None,
+    ) -> None:
         self.connection = connection
         self.url = url
         self.period = period
+        self.archive = archive
+        self.instead = instead
+        self._archived: Mapping[tuple[str, int], ArchivedWorker] | None = instead
         self.report = Report(scope=period or "the whole ledger")
         # Debits and credits by period and account id, of batches that are part of the books; None = not all was read.
         self.totals: dict[str, dict[int, tuple[int, int]] | None] = defaultdict(dict)
@@ -112,6 +136,8 @@ class Verification:
             )
         )
         self._check_attached({batch.batch_id for batch in batches})
+        for differs, finding in archive_findings(self.connection, self.archive, self.period):
+            (self.report.differences if differs else self.report.not_looked_at).append(finding)
         self._check_audit({batch.batch_id for batch in batches if batch.state in ("COMMITTED", "ROLLED_BACK")})
 
     # -------------------------------------------------------------------------------------------- a batch
@@ -146,23 +172,48 @@ class Verification:
         where = f"{batch.batch_id}, worker {worker.worker_number}"
         if worker.root is None or not worker.sealed_entries:
             return
+        rows = self.rows_of(batch, worker, where)
+        if rows is None:
+            self.totals[batch.period] = None
+            return
+        self._count(batch, rows)
+        self._check_rows(batch, worker, rows, dictionary)
+
+    def rows_of(self, batch: SealedBatch, worker: SealedWorker, where: str) -> Rows | None:
+        """The rows of a worker, from its tables or files; None, and a finding that says why, when there are none."""
         names = [leaf_name(self.connection, leaf) for leaf in (worker.header_leaf, worker.line_leaf)]
+        if self._archived is None:
+            self._archived = workers_of(standing(self.connection, self.archive, self.period))
+        if (batch.batch_id, worker.worker_number) in self._archived:
+            if self.instead is None and names != [None, None]:
+                self._differs("archive", where, "it is archived, and its tables are in the database all the same")
+            return self._from_files(self._archived[batch.batch_id, worker.worker_number], where)
+        return self._from_tables(batch, names, where)
+
+    def _from_files(self, worker: ArchivedWorker, where: str) -> Rows | None:
+        try:
+            rows, problems = entries(worker)
+        except ArchiveMissing as fault:
+            self._could_not("archive", where, str(fault))
+            return None
+        for problem in problems:
+            self._differs("archive", where, problem)
+        return rows
+
+    def _from_tables(self, batch: SealedBatch, names: Sequence[sql.Identifier | None], where: str) -> Rows | None:
         headers, lines = names
         if headers is None or lines is None:
             gone = " and ".join(what for what, name in zip(("headers", "lines"), names, strict=True) if name is None)
             self._differs("leaf", where, f"its {gone} are gone: there is no such table")
-            self.totals[batch.period] = None
-            return
+            return None
         try:
             rows, strays = read_rows(self.connection, headers, lines, batch.period)
         except Unreadable as fault:
             self._could_not("rows", where, str(fault))
-            self.totals[batch.period] = None
-            return
+            return None
         if strays:
             self._differs("rows", where, f"{strays} of its rows do not say that they are of {batch.period}")
-        self._count(batch, rows)
-        self._check_rows(batch, worker, rows, dictionary)
+        return rows
 
     def _check_rows(self, batch: SealedBatch, worker: SealedWorker, rows: Rows, dictionary: Dictionary) -> None:
         first, entries = worker.sealed_first or 0, worker.sealed_entries or 0

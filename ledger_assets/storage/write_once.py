@@ -20,14 +20,14 @@ def write_once(path: Path, content: bytes, *, mode: int = 0o644) -> bytes:
             os.fsync(file.fileno())
         with suppress(FileExistsError):
             os.link(unfinished, path)  # unlike a renaming, it never replaces
-        _sync(path.parent)
+        sync_directory(path.parent)
     finally:
         with suppress(FileNotFoundError):
             unfinished.unlink()
     return path.read_bytes()
 
 
-def _sync(directory: Path) -> None:
+def sync_directory(directory: Path) -> None:
     """The name survives a crash of the machine only when its directory is on the disk too."""
     descriptor = os.open(directory, os.O_RDONLY)
     try:

@@ -128,6 +128,14 @@ GRANT EXECUTE ON FUNCTION
 TO ledger_engine, batch_admin, batch_operator, finance_viewer, auditor;
 GRANT EXECUTE ON FUNCTION ledger.fund_closings, ledger.latest_certificate TO ledger_engine, batch_admin, finance_viewer, auditor;
 
+-- Housekeeping: the engine makes partitions ahead, everybody may see what is archived and what is due.
+GRANT EXECUTE ON FUNCTION control.make_partitions TO ledger_engine, batch_admin;
+GRANT EXECUTE ON FUNCTION
+    control.missing_partitions, control.newest_closed, control.is_archived, control.loads_to_archive, control.archive_obstacles,
+    control.months_due
+TO ledger_engine, batch_admin, batch_operator, finance_viewer, auditor;
+GRANT SELECT ON control.archive, control.archived_file, control.standing_archive TO batch_admin, batch_operator, finance_viewer;
+
 -- An attempt that was refused is told by the client, whoever it was.
 GRANT EXECUTE ON FUNCTION audit.record_operation TO ledger_engine, batch_admin, batch_operator, finance_viewer, auditor;
 
@@ -168,7 +176,9 @@ GRANT EXECUTE ON FUNCTION
     control.preflight_failures, control.failed_conditions,
     control.open_batch, source.withdraw_load, source.acknowledge_rejections, acct.store_rule_set, acct.approve,
     control.abort_batch, ledger.roll_back_batch, ledger.roll_back_chain, control.open_reversal, control.open_year_end,
-    control.lock_period, control.reopen_period, control.require_prerequisite
+    control.lock_period, control.reopen_period, control.require_prerequisite,
+    ledger.take_to_archive, source.take_to_archive, source.create_archived_leaf, source.finish_archived_leaf,
+    control.begin_restore, ledger.create_restored_leaves, ledger.finish_restored_leaves, control.end_restore
 TO batch_admin;
 GRANT EXECUTE ON FUNCTION control.preflight_failures, control.failed_conditions TO batch_operator, finance_viewer;
 -- Which worker is to be done again; the doing is the engine's.

@@ -1,0 +1,1 @@
+SELECT control.begin_restore(%(archive_id)s)

@@ -1,0 +1,1 @@
+SELECT source.create_archived_leaf(%(load_id)s, %(to_stay)s)

@@ -1,0 +1,1 @@
+SELECT control.end_restore(%(archive_id)s, %(performed_by)s)

@@ -1,0 +1,1 @@
+SELECT control.is_archived(%(period)s, %(layer)s)

@@ -1,0 +1,1 @@
+SELECT archive_id FROM control.archive WHERE directory = %(directory)s

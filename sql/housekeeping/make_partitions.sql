@@ -1,0 +1,1 @@
+SELECT control.make_partitions(%(period)s, %(performed_by)s)

@@ -1,0 +1,1 @@
+SELECT period, partition FROM control.missing_partitions(%(ahead)s)

@@ -74,9 +74,8 @@ def three_closed_months(
             _do(story, f"ledger-assets close {period}")
         kept = Kept(database_name(story.environment["LEDGER_DATABASE_URL"]), story.settings.home)
         with connect(test_server_url, autocommit=True) as connection:  # Dagster's storage keeps its own open
-            connection.execute(
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [f"{kept.database}_dagster"]
-            )
+            end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s"
+            connection.execute(end, [f"{kept.database}_dagster"])
         yield kept
 
 
@@ -88,10 +87,18 @@ def three_months(test_server_url: str, three_closed_months: Kept, tmp_path: Path
 
 
 @pytest.fixture
+def late_file(three_months: Story) -> Story:
+    """The same, and march-late.csv, which came too late."""
+    _do(three_months, "ledger-assets generate --period 2024-03 --rows 20 --seed 2 --out march-late.csv")
+    return three_months
+
+
+@pytest.fixture
 def something_wrong(three_months: Story) -> Story:
     """The same, and files: april.csv with an unknown product, march-corrected.csv."""
-    for file, period, more in ("april", "2024-04", "--defect unknown_product"), ("march-corrected", "2024-03", "--seed 2"):
-        _do(three_months, f"ledger-assets generate --period {period} --rows 1000 --out {file}.csv {more}")
+    files = {"april": "--period 2024-04 --defect unknown_product", "march-corrected": "--period 2024-03 --seed 2"}
+    for file, more in files.items():
+        _do(three_months, f"ledger-assets generate --rows 1000 --out {file}.csv {more}")
     return three_months
 
 

@@ -13,9 +13,11 @@ class Page(NamedTuple):
 PAGES: Final = (
     Page("README.md", "demonstration"),
     Page("docs/operating.md", "deliveries"),
+    Page("docs/troubleshooting.md", "three_months"),
+    Page("docs/go-live.md", "three_months"),
     Page("docs/rollback.md", "something_wrong"),
     Page("docs/backup.md", "own_server"),
-    Page("docs/periods.md", "three_months"),
+    Page("docs/periods.md", "late_file"),
     Page("docs/certificate.md", "three_months"),
     Page("docs/seal.md", "three_months"),
     Page("docs/audit-trail.md", "three_months"),

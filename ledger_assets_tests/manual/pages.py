@@ -59,9 +59,7 @@ def blocks_of(markdown: str) -> list[Block]:
         inside = re.sub(rf"^{fence['indent']}", "", fence["inside"], flags=re.MULTILINE)
         line = markdown.count("\n", 0, fence.start()) + 2
         follows = bool(found) and not before
-        found.append(
-            Block(fence["language"], inside, line, (before or [""])[-1], follows, mark[1] if mark else "")
-        )
+        found.append(Block(fence["language"], inside, line, (before or [""])[-1], follows, mark[1] if mark else ""))
         end = fence.end()
     return found
 

@@ -15,7 +15,7 @@ _ALIKE = (
     (re.compile(r"\b\d+(?:\.\d+)? (?:bytes|kB|MB|GB|KiB|MiB|GiB)\b"), "<size>"),
     (re.compile(r"\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b"), "<id>"),
     (re.compile(r"\b(?=[0-9]*[a-f])[0-9a-f]{12,}\b"), "<hash>"),
-    (re.compile(r"(?:[-─]+\+)+[-─]+|[-─]{3,}"), "---"),
+    (re.compile(r"(?:-+\+)+-+|-{3,}|─+"), "---"),
     (re.compile(r"\s+"), " "),
 )
 

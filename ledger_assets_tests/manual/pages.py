@@ -6,6 +6,7 @@ Belongs here: reading Markdown. Not here: running anything (story.py), or what i
 import re
 import shlex
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -92,7 +93,7 @@ def commands(page: str) -> Iterator[list[str]]:
 
 def steps(found: list[Block]) -> Iterator[Step]:
     """What a reader of these blocks does, one after the other. Blocks that are marked as not run are left out."""
-    for block, following in zip(found, [*found[1:], None], strict=True):
+    for block, following in pairwise([*found, None]):
         if block.not_run:
             continue
         if block.language in ("console", "sh"):

@@ -47,7 +47,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
         return
     home = Path(os.environ.pop(_RUN_HOME))
     if url := os.environ.get("LEDGER_TEST_DATABASE_URL"):
-        _drop_database(url, _template_name(home))
+        drop_database(url, _template_name(home))
     _dissolve(home)
 
 
@@ -222,19 +222,19 @@ def _template_name(run_home: Path) -> str:
 def cloned(server_url: str, template: str) -> Iterator[str]:
     """The URL, with the engine's rights, of a database that begins as the template is, until it is dropped."""
     name = f"ledger_test_{secrets.token_hex(6)}"
-    _clone_database(server_url, template, name)
+    clone_database(server_url, template, name)
     try:
         yield engine(with_database(server_url, name))
     finally:
-        _drop_database(server_url, name)
+        drop_database(server_url, name)
 
 
-def _clone_database(url: str, template: str, name: str) -> None:
+def clone_database(url: str, template: str, name: str) -> None:
     clone = sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY file_copy")
     with connect(url, autocommit=True) as connection:
         connection.execute(clone.format(sql.Identifier(name), sql.Identifier(template)))
 
 
-def _drop_database(url: str, name: str) -> None:
+def drop_database(url: str, name: str) -> None:
     with connect(url, autocommit=True) as connection:
         connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))

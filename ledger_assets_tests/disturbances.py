@@ -19,7 +19,7 @@ from ledger_assets.storage.batches import Batch, take_snapshot
 from ledger_assets.storage.database import connect, in_transaction, with_database
 from ledger_assets.storage.staging import stage
 from ledger_assets_tests import scenario
-from ledger_assets_tests.conftest import _clone_database, _drop_database
+from ledger_assets_tests.conftest import clone_database, drop_database
 from ledger_assets_tests.logins import engine, superuser
 from ledger_assets_tests.scenario import ACTOR, FIRST_PERIOD
 
@@ -102,11 +102,11 @@ def facts(url: str) -> Facts:
 def cloned(server: str, template: str) -> Iterator[str]:
     """A copy of a database, for as long as it is needed; with the engine's rights."""
     name = f"copy_{secrets.token_hex(6)}"
-    _clone_database(server, template, name)
+    clone_database(server, template, name)
     try:
         yield engine(with_database(server, name))
     finally:
-        _drop_database(server, name)
+        drop_database(server, name)
 
 
 @contextlib.contextmanager

@@ -39,7 +39,7 @@ class Books:
 
     def __exit__(self, *_: object) -> None:
         for name in self._made:
-            disturbances._drop_database(self.server, name)
+            disturbances.drop_database(self.server, name)
 
     @contextlib.contextmanager
     def copy(self, given: str) -> Iterator[str]:
@@ -63,7 +63,7 @@ class Books:
                 create_database(connection, name)
             migrate(superuser(url))
             return name
-        disturbances._clone_database(self.server, self.template(""), name)
+        disturbances.clone_database(self.server, self.template(""), name)
         scenario.store_rules(url)
         for action in GIVEN[given]:
             action(url, self.folder)

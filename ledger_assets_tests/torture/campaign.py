@@ -205,7 +205,7 @@ def _without_what_dagster_made(server: str, url: str) -> Iterator[None]:
     try:
         yield
     finally:
-        disturbances._drop_database(server, f"{database_name(url)}_dagster")
+        disturbances.drop_database(server, f"{database_name(url)}_dagster")
 
 
 # ------------------------------------------------------------------------------------------------ grounds

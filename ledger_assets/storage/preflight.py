@@ -26,6 +26,7 @@ from ledger_assets.storage.audit import record
 from ledger_assets.storage.database import in_transaction, statement
 from ledger_assets.storage.prerequisites import of_month
 from ledger_assets.storage.reading import rows
+from ledger_assets.storage.server_site import ServerSite
 from ledger_assets.storage.staging import READERS, WRITERS
 
 CONNECTIONS_NEEDED = READERS + WRITERS + 3
@@ -65,7 +66,7 @@ def preflight(url: str, period: str, *, data: Path | None, performed_by: str) ->
 
 def data_directory(settings: Settings, url: str = "") -> Path | None:
     """Where the server keeps its data, None for one that is not ours to look at: a URL of its own was given."""
-    return None if url or settings.database_url else settings.home / "data"
+    return None if url or settings.database_url else ServerSite(settings.home.absolute()).data
 
 
 def _record(connection: psycopg.Connection, period: str, failed: dict[str, str], performed_by: str) -> None:

@@ -56,7 +56,7 @@ def test_what_the_database_decided_is_what_is_said():
     failure = ("2024-01 waits: PAYROLL is FAILED", "report it")
     row = {"prerequisite": "PAYROLL", "status": "FAILED", "required": False, "reported_at": "now", "blocks": True}
     verdict = prerequisites_complete([row, row | {"prerequisite": "AP", "blocks": False}], failure)
-    assert (verdict.passed, verdict.actual) == (False, "1")
+    assert (verdict.passed, verdict.actual) == (False, "1 of 2")
     assert verdict.detail == "2024-01 waits: PAYROLL is FAILED. Fix: report it"
     assert announced_totals_arrived([], None).detail == "no totals were announced"
     assert not announced_totals_arrived([], failure).passed, "a late month's totals may be what differs"

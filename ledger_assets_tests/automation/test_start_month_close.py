@@ -1,6 +1,5 @@
 """A month's close starts by itself when everything has arrived: once for each situation; other ticks say why not."""
 
-import time
 from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
@@ -231,7 +230,6 @@ def test_files_in_the_inbox_start_a_close_which_takes_them_in(
     assert "loaded 0 rows" in str(tick())
     into_the_inbox(ledger_home, tmp_path)
     assert isinstance(tick(), RunRequest)
-    time.sleep(0.02)  # the clock of files ticks more slowly than that of the database
     assert len(list(ingest_inbox(books, resource.settings, JANUARY, loaded_by=ACTOR))) == 1
     assert str(tick()).startswith("2024-01 was started"), "what the run itself loaded is nothing new"
     into_the_inbox(ledger_home, tmp_path, seed=2)
@@ -244,7 +242,6 @@ def test_a_file_whose_load_was_withdrawn_starts_nothing(
     says(books, *ALL)
     announces(books, 48, "1.00")
     into_the_inbox(ledger_home, tmp_path)
-    time.sleep(0.02)
     (load,) = ingest_inbox(books, resource.settings, JANUARY, loaded_by=ACTOR)
     with connect(books) as connection:
         withdraw(connection, load.load_id, reason="faulty", by=ACTOR)

@@ -10,7 +10,7 @@ from ledger_assets.close_result import Outcome
 from ledger_assets.rehearsal import rehearse
 from ledger_assets.settings import Settings
 from ledger_assets.storage.database import connect, database_name
-from ledger_assets.storage.preflight import preflight
+from ledger_assets.storage.preflight import data_directory, preflight
 from ledger_assets.storage.prerequisites import announce, report
 from ledger_assets_tests.checks.evaluations import evaluated, failed, materializations, shown
 from ledger_assets_tests.scenario import FIRST_PERIOD as JANUARY
@@ -79,6 +79,8 @@ def test_too_few_free_connections_are_told_before_the_close_runs_out_of_them(boo
     verdicts = {verdict.gate: verdict for verdict in preflight(books, JANUARY, data=None, performed_by="tester")}
     assert [name for name, verdict in verdicts.items() if not verdict.passed] == ["free_connections"]
     assert "free by the limit of the database: expected 6, found" in verdicts["free_connections"].detail
+    result = rehearse(Settings(database_url=books), JANUARY, performed_by="tester")
+    assert (result.exit_code, [problem.split(":")[0] for problem in result.problems]) == (3, ["free_connections"])
 
 
 def test_a_server_that_takes_no_writes_is_told(books: str) -> None:
@@ -93,3 +95,6 @@ def test_the_disk_is_that_of_the_servers_data(books: str, tmp_path: Path) -> Non
     assert (seen.gate, seen.passed) == ("disk_space", True)
     assert seen.actual != "not known"
     assert "60 transactions" in seen.detail
+    home = Settings(home=tmp_path)
+    assert data_directory(home) == tmp_path.resolve() / "server" / "data"
+    assert data_directory(home, url=books) is data_directory(Settings(database_url=books)) is None

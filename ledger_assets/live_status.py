@@ -20,7 +20,7 @@ from ledger_assets.visible import visible
 SECONDS_BETWEEN: Final = 1.0
 LOOKS_AT_NOBODY: Final = 5
 """So many times in a row nobody has to be staging a batch until it counts as left alone."""
-LINES_BESIDE_WORKERS: Final = 10
+LINES_BESIDE_WORKERS: Final = 11
 COLOURS: Final = {"COMPLETED": "green", "RUNNING": "cyan", "FAILED": "red"}
 
 Look = Callable[[], Watched | None]
@@ -86,15 +86,12 @@ def how_it_ended(last: Watched | None) -> str:
 def _view(found: Watched, lines: int) -> Group:
     head = Table.grid(padding=(0, 1))
     head.add_row(f"[bold]{escape(visible(found.batch_id))}[/]", found.state, f"attempt {found.attempt}")
-    bar = Table.grid(padding=(0, 1))
-    bar.add_row(
-        ProgressBar(total=max(found.progress.expected, 1), completed=found.progress.done, width=40), str(found.progress)
-    )
+    done = ProgressBar(total=max(found.progress.expected, 1), completed=found.progress.done, width=60)
     note = {
         "VALIDATING": f"staged; its gates are next (ledger-assets close {found.period}, if nobody runs them)",
         "VALIDATED": "its gates have passed; posting is next",
     }.get(found.state, "" if found.stager or found.state != "PROCESSING" else "nobody is staging it")
-    return Group(head, bar, note, _workers(found, max(lines, 1)))
+    return Group(head, done, str(found.progress), note, _workers(found, max(lines, 1)))
 
 
 def _workers(found: Watched, lines: int) -> Table:

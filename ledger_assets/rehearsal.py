@@ -107,8 +107,9 @@ def _seen(connection: psycopg.Connection, batch: Batch) -> dict[str, Any]:
 
 
 def _clean_up(connection: psycopg.Connection, batch: Batch, performed_by: str) -> None:
-    if read_batch(connection, batch.batch_id).state == "ABORTED":
-        return  # by a try whose confirmation got lost
+    now = read_batch(connection, batch.batch_id)
+    if now.state == "ABORTED" or now.attempt != batch.attempt:
+        return  # by a try whose confirmation got lost; or another dry run has taken over, and does it
     end_dry_run(connection, batch, performed_by=performed_by)
 
 

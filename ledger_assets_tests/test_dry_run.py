@@ -23,6 +23,7 @@ from ledger_assets.definitions import defs
 from ledger_assets.reporting.dry_run import render
 from ledger_assets.resources import LedgerResource
 from ledger_assets.settings import Settings
+from ledger_assets.storage.batches import BatchStateError
 from ledger_assets.storage.database import connect, database_name
 from ledger_assets.storage.staging import WorkersFailed
 from ledger_assets_tests import scenario
@@ -151,6 +152,19 @@ def test_the_next_close_clears_away_what_a_killed_one_left(books: str):
     assert scenario.close_directly(books, FIRST_PERIOD).outcome == Outcome.POSTED
     assert staged_tables(books) == []
     assert value_of(books, "SELECT state FROM control.batch WHERE kind = 'DRYRUN'") == "ABORTED"
+
+
+def test_a_second_dry_run_takes_over_and_the_first_leaves_it_alone(books: str):
+    with ThreadPoolExecutor(1) as pool:
+        with held(books, "LOCK TABLE control.batch_validation_result IN SHARE MODE") as let_go:
+            first = pool.submit(rehearse, books)
+            waiting_backend(books)
+            second, _ = scenario.opened(books, FIRST_PERIOD, kind="DRYRUN")
+            assert second is not None
+            let_go()
+        with pytest.raises(BatchStateError):
+            first.result()
+    assert (second.attempt, value_of(books, "SELECT state FROM control.batch")) == (2, "PROCESSING")
 
 
 def test_a_close_leaves_a_dry_run_alone_that_somebody_is_at(books: str):

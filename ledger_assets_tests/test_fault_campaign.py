@@ -31,7 +31,8 @@ ELSEWHERE: Final = {
 }
 """How many of each kind, by the server that they need."""
 QUICK: Final = {
-    "load", "load more", "withdraw", "close", "close the next month", "roll back", "reverse", "reopen", "close again",
+    "load", "load more", "withdraw", "close", "go on where a worker ended", "close the next month", "roll back",
+    "reverse", "reopen", "close again",
     "the same month twice", "neighbouring months", "the same file twice",
 }  # fmt: skip
 """Not through Dagster, which takes seconds each time."""

@@ -67,7 +67,7 @@ def test_many_workers_fit_on_a_screen(terminal: bool):
     many = replace(RUNNING, workers=[worker(n, "FAILED" if n == 77 else "PENDING") for n in range(1, 81)])
     shown = watched_as([many, POSTED], terminal=terminal)
     if terminal:
-        assert "and 65 others" in shown  # a terminal of 25 lines
+        assert "and 66 others" in shown  # a terminal of 25 lines
         assert "FAILED" in shown
 
 

@@ -25,7 +25,10 @@ def rehearse_the_close(context: OpExecutionContext, ledger: LedgerResource) -> N
     from ledger_assets.reporting.dry_run import write  # noqa: PLC0415 (jinja2, which most processes never need)
 
     settings = ledger.the_settings
-    result = rehearse(settings, context.partition_key, performed_by=ledger.actor, url=ledger.database_url)
+    try:
+        result = rehearse(settings, context.partition_key, performed_by=ledger.actor, url=ledger.database_url)
+    except LedgerError as refusal:  # workers failed, or somebody else rehearses the month
+        raise Failure(str(refusal), metadata={"fix": refusal.fix}, allow_retries=False) from refusal
     path = write(settings.home, result)
     metadata = _rehearsed(result) | {"report": MetadataValue.path(path)}
     if result.exit_code:

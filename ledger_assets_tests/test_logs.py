@@ -56,8 +56,8 @@ def test_a_dry_run_that_stops_at_a_gate_says_which_batch_and_why(run: Run, ledge
 def test_a_refused_attempt_and_its_error_are_lines(run: Run):
     result = run("abort", "POL-88877755501", "--reason", PERSONAL)
     events = {line["event"]: line for line in lines(result)}
-    assert list(events) == ["started", "attempt refused", "error", "finished"]
-    assert events["attempt refused"]["operation"] == "ABORT"
+    assert list(events) == ["started", "attempt refused: ABORT", "error", "finished"]
+    assert events["attempt refused: ABORT"]["operation"] == "ABORT"
     assert "Fix" in events["error"]["problem"]
     assert events["finished"]["exit_code"] == 1
     for needle in ("lestari", "7776", "31740199", "88877755501"):

@@ -24,6 +24,7 @@ from ledger_assets.close_result import Outcome
 from ledger_assets.settings import Settings
 from ledger_assets.storage.database import administrator_url, connect, dagster_url, ledger_url
 from ledger_assets.storage.server import EmbeddedServer
+from ledger_assets_tests.alerts.receivers import webhook
 from ledger_assets_tests.conftest import make_home
 from ledger_assets_tests.scenario import execute
 
@@ -195,7 +196,7 @@ def read_files(said: Said, home: Path) -> None:
             said.add(f"file {'/'.join(inside)}", path.read_text(encoding="utf-8", errors="replace"))
 
 
-def test_nothing_planted_is_said(
+def test_nothing_planted_is_said(  # noqa: PLR0915 - one installation, from its first file to its last message
     home: Path,
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
@@ -217,6 +218,9 @@ def test_nothing_planted_is_said(
     assert close() is Outcome.FAILED
     (home / "inbox" / PERIOD / "inbox.csv").unlink()
 
+    monkeypatch.setenv("LEDGER_LOG_FORMAT", "json")  # from here on the commands log what they do
+    for path in malformed(delivered):
+        assert said.called("ingest", path, "--period", PERIOD) == 1, path
     reason = f"write to {MAIL} or call {NUMBERS['phone']}"
     assert said.called("ingest", refused(delivered), "--period", PERIOD) == 1  # in which currency are the books?
     monkeypatch.setenv("LEDGER_CURRENCY", "IDR")
@@ -236,6 +240,14 @@ def test_nothing_planted_is_said(
     assert said.command("close", PERIOD) == 1
     assert said.called("status", PERIOD, "--json") == 0
     execute(books, "ALTER TABLE control.exception_queue DROP CONSTRAINT no")
+
+    with webhook() as hook:
+        (home / "alerts.toml").write_text(f'[channels.all]\nurl = "{hook.url}"\nfrom_severity = "INFO"\n')
+        monkeypatch.setenv("LEDGER_ALERTS", str(home / "alerts.toml"))
+        assert said.called("alerts", "--send") == said.called("alerts", "--json") == 0
+        assert said.called("alerts", "--resolve", "999", "--reason", reason) == 1
+        assert len(hook.posts) > 2
+        said.add("messages", str(hook.posts))
 
     assert said.called("withdraw", "2", "--reason", reason) == 0
     good = [{"txn_id": NAMES["txn_id"]}, {"txn_id": NUMBERS["txn_id"]}, {"policy_id": NAMES["policy_id"]}]
@@ -268,6 +280,9 @@ def assert_everything_was_looked_at(said: Said) -> None:
         "table control.batch_validation_result.offending": "****",
         "table staging.je_header.je_number": "",
         "ledger-assets status": "CheckViolation",
+        "ledger-assets ingest": '"event": "attempt refused: LOAD"',
+        "messages": "month_close: the run failed",
+        "table control.incident.details": "counts differ",
         "file trail.jsonl": "WITHDRAW",
     }
     for where, text in present.items():

@@ -94,7 +94,7 @@ def attempting(
 def _record_refusal(url: str, operation: str, fault: BaseException, particulars: dict[str, Any]) -> None:
     told = {name: particulars[name] for name in ("performed_by", "batch_id", "period") if particulars.get(name)}
     # INFO: without a set-up Python shows warnings on stderr, and the refusal is told there anyway.
-    _LOG.info("attempt refused", extra={"operation": operation, **told, **_refusal(fault)})
+    _LOG.info("attempt refused: %s", operation, extra={"operation": operation, **told, **_refusal(fault)})
     try:
         # Marked also when the recording fails: what stands around would only fail in the same way.
         setattr(fault, _RECORDED, True)

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from ledger_assets.alerts.channels import AlertsFileError, Channel
-from ledger_assets.alerts.delivery import Round, send, send_due, send_tests
+from ledger_assets.alerts.delivery import Round, _reason, send, send_due, send_tests
 from ledger_assets.alerts.message import Message
 from ledger_assets.settings import Settings
 from ledger_assets.storage.database import connect
@@ -270,6 +270,16 @@ def test_no_secret_is_stored_logged_or_said(
     said += str(scenario.rows_of(ledger_url, "SELECT * FROM control.incident_history"))
     for needle in (SECRET, "s3cr3t", "t0ken", "with%40signs", "b@example.org"):
         assert needle not in said, needle
+
+
+def test_what_apprise_says_is_cleaned_of_the_address_and_its_parts(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("ALERT_TOKEN", SECRET)
+    one = Channel("a", "jsons://me-user:${ALERT_TOKEN}@hooks.example.org/T0ABC/${ALERT_TOKEN}?key=inline-key")
+    said = (
+        f"refused {SECRET}, s3cr3t-t0ken%2Fwith%40signs, T0ABC, me-user, inline-key at https://hooks.example.org/T0ABC"
+    )
+    words = [logging.LogRecord("apprise", logging.WARNING, "", 0, said, None, None)]
+    assert _reason(words, one.address(), one) == "refused ****, ****, ****, ****, **** at (address)"
 
 
 def test_a_variable_that_is_not_set_is_named(ledger_url: str, sending: Send):

@@ -21,6 +21,7 @@ from ledger_assets.accounting.certificate import (
     signer,
     verify,
 )
+from ledger_assets.storage.archived_rows import ArchiveMissing
 from ledger_assets.storage.certificates import (
     certificate_path,
     contradictions,
@@ -217,6 +218,8 @@ def _by_the_lines(
             rederive_from_the_beginning(connection, certificate["period"], certificate, archive)
     except CertificateError as fault:
         yield Finding(certificate["period"], str(fault))
+    except ArchiveMissing as fault:
+        yield Finding(certificate["period"], str(fault), differs=False)
 
 
 def _published(home: Path, period: str | None) -> list[Path]:

@@ -16,7 +16,7 @@ from psycopg import sql
 
 from ledger_assets.accounting.certificate import CertificateError
 from ledger_assets.accounting.rederivation import Derivation, DerivedBalance
-from ledger_assets.storage.archived_rows import ArchiveAltered, ArchiveMissing, line_frames
+from ledger_assets.storage.archived_rows import ArchiveAltered, line_frames
 from ledger_assets.storage.database import statement
 from ledger_assets.storage.packed_rows import blocks
 
@@ -34,7 +34,8 @@ def derive(
     The lines of archived months come from their files below `archive`.
 
     With all months of the books and no openings it re-derives the closing balances from nothing but lines. Raises
-    CertificateError for a leaf of lines that belongs to no posted batch, and for a file that is not there or altered.
+    CertificateError for a leaf of lines that belongs to no posted batch, and for an altered file; ArchiveMissing
+    for one that is not there.
     """
     import duckdb  # noqa: PLC0415 (a month that stops at a gate does without it; lasting.py wants it late)
 
@@ -58,7 +59,7 @@ def derive(
         try:
             for block in line_frames(connection, archive, periods):
                 _add(engine, block)
-        except (ArchiveMissing, ArchiveAltered) as fault:
+        except ArchiveAltered as fault:
             raise CertificateError(fault.culprit, fault.rule, fault.fix) from fault
         balances = [DerivedBalance(*row) for row in engine.execute(statement("derivation/balances")).fetchall()]
         lines = engine.execute("SELECT coalesce(sum(lines), 0) FROM movement").fetchall()[0][0]

@@ -238,9 +238,12 @@ def test_a_batch_whose_transactions_are_archived_is_not_rolled_back(books: Books
 
 
 def test_what_was_measured_of_archived_entries_is_not_measured_away(books: Books):
-    archived(books, JANUARY)
+    for layer in BOTH:
+        archived(books, JANUARY, layer)
     with connect(books.url) as connection, pytest.raises(Exception, match="entries of 2024-01 are archived"):
         connection.execute("SELECT control.measure_worker('2024-01-MONTHEND', 1)")
+    with connect(books.url) as connection, pytest.raises(Exception, match="transactions of 2024-01 are archived"):
+        connection.execute("SELECT control.measure_load(1)")
     assert findings(books, JANUARY) == ("PROVEN", [])
 
 

@@ -11,6 +11,8 @@ import pytest
 from ledger_assets.accounting.errors import LedgerError
 from ledger_assets.storage.archived_rows import MANIFEST
 from ledger_assets.storage.archiving import restore_month
+from ledger_assets.storage.certificate_findings import examine
+from ledger_assets.storage.database import connect
 from ledger_assets_tests.conftest import cloned
 from ledger_assets_tests.housekeeping.conftest import JANUARY, Books, archived, findings
 from ledger_assets_tests.scenario import ACTOR, fingerprint, value_of
@@ -116,6 +118,11 @@ def test_a_file_that_is_gone_leaves_the_verification_incomplete(books: Books, la
     verdict, told = findings(books)
     assert (verdict, len(told)) == ("INCOMPLETE", 1)
     assert str(path) in told[0]
+    with connect(books.url) as connection:
+        examined = examine(connection, books.home, JANUARY, archive=books.archive)
+    assert examined is not None
+    by_the_lines = [(False, str(path) in told[0])] if layer == "ledger" else []
+    assert [(one.differs, str(path) in one.problem) for one in examined.findings] == by_the_lines
     with pytest.raises(LedgerError, match="No such file"):
         restore_month(books.place, JANUARY, [layer.upper()], performed_by=ACTOR)
     path.with_suffix(".away").rename(path)

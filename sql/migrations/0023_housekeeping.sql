@@ -203,6 +203,19 @@ BEGIN
 END $$;
 CREATE TRIGGER keep_archived_totals BEFORE DELETE ON control.worker_measure FOR EACH ROW EXECUTE FUNCTION control.keep_archived_totals();
 
+CREATE FUNCTION control.keep_archived_measure() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+    month text;
+BEGIN
+    SELECT a.period INTO month FROM control.archived_file f JOIN control.archive a USING (archive_id)
+    WHERE f.load_id = OLD.load_id AND a.restored_at IS NULL;
+    IF FOUND THEN
+        PERFORM control.refuse_archived('load ' || OLD.load_id, month, 'SOURCE');
+    END IF;
+    RETURN OLD;
+END $$;
+CREATE TRIGGER keep_archived_measure BEFORE DELETE ON control.load_measure FOR EACH ROW EXECUTE FUNCTION control.keep_archived_measure();
+
 -- Rows of a later file are compared with those of the loads before it. Without them a transaction that comes twice would be
 -- booked twice. (A file that is loaded already is known by its SHA-256, and never comes here.)
 CREATE FUNCTION source.keep_archived_loads() RETURNS trigger LANGUAGE plpgsql AS $$

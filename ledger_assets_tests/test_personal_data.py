@@ -12,11 +12,13 @@ import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
+from zipfile import ZipFile
 
 import psycopg
 import pytest
 from click.testing import CliRunner
 from psycopg import sql
+from pypdf import PdfReader
 
 from ledger_assets import closing
 from ledger_assets.cli import main
@@ -54,6 +56,9 @@ KEPT: Final = {
     "source.rejected_row",  # raw, txn_id, and the reason in the person's own words
     "source.load",  # withdrawal_reason: likewise
     "source.load_total.txn_type",
+    "source.load_product_total.txn_type",
+    "source.load_product_total.product_code",
+    "source.load_product_total.channel",
     "control.load_measure_total.txn_type",
     "control.batch_source_count.source_type",
     "control.worker_measure_source.source_type",
@@ -193,7 +198,17 @@ def read_files(said: Said, home: Path) -> None:
     for path in home.resolve().rglob("*"):
         inside = path.relative_to(home.resolve()).parts
         if path.is_file() and "data" not in inside and inside[0] not in ("inbox", "delivered"):
-            said.add(f"file {'/'.join(inside)}", path.read_text(encoding="utf-8", errors="replace"))
+            said.add(f"file {'/'.join(inside)}", unpacked(path))
+
+
+def unpacked(path: Path) -> str:
+    """The text of a file; of a PDF and of a workbook that which is compressed in them."""
+    if path.suffix == ".pdf":
+        return "\n".join(page.extract_text() for page in PdfReader(path).pages)
+    if path.suffix == ".xlsx":
+        with ZipFile(path) as parts:
+            return "\n".join(parts.read(name).decode("utf-8", "replace") for name in parts.namelist())
+    return path.read_text(encoding="utf-8", errors="replace")
 
 
 def test_nothing_planted_is_said(  # noqa: PLR0915 - one installation, from its first file to its last message
@@ -251,9 +266,11 @@ def test_nothing_planted_is_said(  # noqa: PLR0915 - one installation, from its 
 
     assert said.called("withdraw", "2", "--reason", reason) == 0
     good = [{"txn_id": NAMES["txn_id"]}, {"txn_id": NUMBERS["txn_id"]}, {"policy_id": NAMES["policy_id"]}]
+    good += [{"txn_id": "G4", "channel": NAMES["channel"]}, {"txn_id": "G5", "channel": MAIL}]  # any channel is taken
     assert said.called("ingest", write(delivered / "good.csv", *good), "--period", PERIOD) == 0
     assert close() is Outcome.POSTED
     assert said.called("close", PERIOD) == 0
+    assert said.called("statements", PERIOD) == said.called("report", PERIOD) == 0
     assert said.called("audit") == said.called("audit", "--format", "csv") == 0
     assert said.called("audit", "--format", "jsonl", "--out", home / "trail.jsonl") == 0
 
@@ -284,6 +301,8 @@ def assert_everything_was_looked_at(said: Said) -> None:
         "messages": "month_close: the run failed",
         "table control.incident.details": "counts differ",
         "file trail.jsonl": "WITHDRAW",
+        f"file reports/{PERIOD}/close-report-{PERIOD}.pdf": "not in the rules",
+        f"file reports/{PERIOD}/close-report-{PERIOD}.xlsx": "not in the rules",
     }
     for where, text in present.items():
         assert text in said.texts[where], where

@@ -12,6 +12,7 @@ from click.testing import CliRunner
 
 from ledger_assets.accounting.year_end import ClosingBalance, carry_to_surplus
 from ledger_assets.cli import main
+from ledger_assets.reporting.reading import read as read_report
 from ledger_assets.storage.batches import Batch, BatchStateError, BuiltUpon, GateFailed, NotConfirmed, PreflightFailed
 from ledger_assets.storage.books import explain_balance, explain_entry, fund_statement
 from ledger_assets.storage.control_totals import measure
@@ -139,6 +140,19 @@ def test_readers_see_the_year_in_the_statement_of_a_fund_and_its_end_in_the_bala
         ("opening balance", Decimal(0)), ("YEAREND", Decimal("-250.20")),
     ]  # fmt: skip
     assert (line["rule_set"], line["txn_id"], line["amount_expression"]) == ("year-end", None, None)
+
+
+def test_the_papers_show_the_result_of_the_year_and_where_it_went(books: str) -> None:
+    closed_year(books)
+    with connect(books) as connection:
+        report = read_report(connection, DECEMBER)
+    result = report.statements["profit-and-loss"].line("Surplus or deficit TABARRU").amounts
+    assert result == (25020, None, 25020)
+    carried = report.statements["funds"].line("Carried to surplus at year end", "TABARRU").amounts
+    assert carried == (25020, -25020, 0)
+    assert set(report.statements["balance-sheet"].line("Result not yet carried to surplus").amounts) == {0, None}
+    assert all(statement.ties for statement in report.statements.values())
+    assert [(kind.txn_type, kind.passed) for kind in report.recognitions] == [("CLAIM", True), ("PREMIUM", True)]
 
 
 def test_the_next_year_opens_with_neither_income_nor_expense(books: str, tmp_path: Path) -> None:

@@ -91,8 +91,7 @@ def timing(report: CloseReport) -> "Drawing | None":
     groups = []
     for row in report.timing:
         total = row["total"] or Decimal(0)
-        took = {step: row[step] or Decimal(0) for step in _STEPS}
-        bars = [Bar(step, took[step], seconds(took[step]), colour) for step, colour in _STEPS.items()]
+        bars = [Bar(step, row[step] or Decimal(0), seconds(row[step]), colour) for step, colour in _STEPS.items()]
         share = f"{seconds(total)}: {total * 100 / TARGET_SECONDS:,.1f} % of the target of {TARGET_SECONDS // 60} min"
         groups.append((row["batch_id"], [*bars, Bar("all", total, share, GREEN if total <= TARGET_SECONDS else RED)]))
     return _bars(groups)
@@ -137,8 +136,10 @@ TITLES: Final = {
 }
 
 
-def seconds(value: Decimal) -> str:
-    """A duration as people read it."""
+def seconds(value: Decimal | None) -> str:
+    """A duration as people read it; a dash for a step that the batch's record does not have."""
+    if value is None:
+        return "–"
     return f"{value:,.1f} s" if value < 120 else f"{value / 60:,.1f} min"
 
 

@@ -168,6 +168,17 @@ def test_what_is_not_in_order_stands_at_the_top(break_it: Callable[[CloseReport]
     assert "In order." not in page.text
 
 
+def test_what_year_ends_and_reversals_moved_was_not_delivered():
+    accounts = trial_balance()
+    fees = next(account for account in accounts if account["account_code"] == "4210-10")
+    fees["debit"] += Decimal("1000.00")
+    report = replace(a_closed_month(), trial_balance=accounts)
+    assert [r.passed for r in report.recognitions] == [True, False]
+    fees["derived"] = Decimal("1000.00")
+    report = replace(a_closed_month(), trial_balance=accounts)
+    assert [r.passed for r in report.recognitions] == [True, True]
+
+
 def test_a_rolled_back_batch_is_listed_but_asked_for_no_gate_and_counts_for_nothing():
     month = a_closed_month()
     gone = a_batch(batch_id="2025-01-MONTHEND-01", state="ROLLED_BACK", entry_count=99, first_je_number=90_001)

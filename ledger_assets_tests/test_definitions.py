@@ -118,9 +118,24 @@ def test_the_ledger_is_verified_every_night():
 
 def test_what_starts_by_itself_and_what_is_off_until_it_is_switched_on():
     sensors = {one.name: (one.default_status.value, one.minimum_interval_seconds) for one in defs.sensors or []}
-    assert sensors == {"start_month_close": ("RUNNING", 60), "close_overdue": ("RUNNING", 3600)}
+    assert sensors == {
+        "start_month_close": ("RUNNING", 60),
+        "close_overdue": ("RUNNING", 3600),
+        "alert_on_runs": ("RUNNING", 30),
+        "alert_on_checks": ("RUNNING", 30),
+        "alert_on_operations": ("RUNNING", 30),
+        "alert_on_ticks": ("RUNNING", 60),
+        "deliver_alerts": ("RUNNING", 30),
+    }
     schedules = {one.name: (one.default_status.value, one.cron_schedule) for one in defs.schedules or []}  # type: ignore[union-attr]
-    assert schedules == {"verify_daily": ("RUNNING", "0 3 * * *"), "month_close_on_last_day": ("STOPPED", "0 23 L * *")}
+    assert schedules == {
+        "verify_daily": ("RUNNING", "0 3 * * *"),
+        "month_close_on_last_day": ("STOPPED", "0 23 L * *"),
+        "rotate_daily": ("RUNNING", "0 2 * * *"),
+        "refresh_statistics_daily": ("RUNNING", "30 2 * * *"),
+        "archive_source_monthly": ("STOPPED", "0 4 15 * *"),
+        "archive_ledger_monthly": ("STOPPED", "0 5 15 * *"),
+    }
     assert all(len(one.description or "") > 20 for one in [*(defs.sensors or []), *(defs.schedules or [])])  # type: ignore[union-attr]
 
 

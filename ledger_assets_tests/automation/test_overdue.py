@@ -10,6 +10,7 @@ from ledger_assets.automation.sensors import close_overdue
 from ledger_assets.resources import LedgerResource
 from ledger_assets.settings import Settings, SettingsError
 from ledger_assets.storage.database import connect
+from ledger_assets.storage.incidents import incidents, note_operations
 from ledger_assets.storage.overdue import Overdue, overdue
 from ledger_assets.storage.prerequisites import report
 from ledger_assets_tests.scenario import FIRST_PERIOD as JANUARY
@@ -64,6 +65,28 @@ def test_the_sensor_names_them_and_starts_nothing(
     outcome = close_overdue(context)
     assert isinstance(outcome, SkipReason)
     assert str(outcome.skip_message).startswith("2024-01 closed by 2024-02-05: OPEN, ")
+
+
+def test_somebody_is_told_of_an_overdue_month_once(
+    ledger_url: str, instance: DagsterInstance, resource: LedgerResource, tmp_path: Path
+) -> None:
+    """Also when a tick dies between the incident and its cursor; and it is over when the month is closed."""
+    store_rules(ledger_url)
+    deliver(ledger_url, JANUARY, folder=tmp_path)
+    for _ in range(2):
+        for _ in range(2):
+            close_overdue(build_sensor_context(instance=instance, resources={"ledger": resource}))
+        with connect(ledger_url) as connection:
+            (found,) = incidents(connection)
+        assert (found["kind"], found["subject"], found["severity"]) == ("CLOSE_OVERDUE", JANUARY, "ERROR")
+        assert found["expected"] == "2024-01 closed by 2024-02-05"
+        assert found["times_seen"] == 1
+    staged(ledger_url, JANUARY)
+    close_directly(ledger_url, JANUARY)
+    close_overdue(build_sensor_context(instance=instance, resources={"ledger": resource}))
+    with connect(ledger_url) as connection:
+        note_operations(connection)
+        assert incidents(connection, only_open=True) == []
 
 
 @pytest.mark.parametrize("value", ["0", "29", "five", "-1", "05"])

@@ -10,9 +10,8 @@ import psycopg
 from dagster import DagsterInstance, ExecuteInProcessResult
 from dagster._core.errors import DagsterUnknownPartitionError
 
-from ledger_assets.accounting.preflight import PREFLIGHT_CHECKS
 from ledger_assets.assets.close_report import NOT_CERTIFIED
-from ledger_assets.assets.preflight import PREFLIGHT
+from ledger_assets.assets.preflight import PREFLIGHT, is_of_preflight
 from ledger_assets.close_result import CloseResult, Outcome
 from ledger_assets.definitions import defs
 from ledger_assets.settings import Settings
@@ -73,10 +72,7 @@ def _what_became_of_it(
 
 def _outcome(run: ExecuteInProcessResult) -> Outcome:
     failed_checks = [check for check in run.get_asset_check_evaluations() if not check.passed]
-    not_ready = any(
-        check.asset_key.to_user_string() == "journal_templates" or check.check_name in PREFLIGHT_CHECKS
-        for check in failed_checks
-    )
+    not_ready = any(is_of_preflight(check) for check in failed_checks)
     if not_ready or any(PREFLIGHT in _failure_metadata(event) for event in _failures(run)):
         return Outcome.PREFLIGHT_FAILED
     if failed_checks:

@@ -32,7 +32,7 @@ from dagster._core.storage.tags import PARTITION_NAME_TAG, WILL_RETRY_TAG
 from dagster_shared.error import SerializableErrorInfo
 
 from ledger_assets.assets.close_report import NOT_CERTIFIED
-from ledger_assets.assets.preflight import PREFLIGHT
+from ledger_assets.assets.preflight import PREFLIGHT, is_of_preflight
 from ledger_assets.storage.incidents import (
     Noted,
     advance_source,
@@ -54,9 +54,6 @@ SETTLED_AFTER: Final = 60.0
 
 TICKS_BACK: Final = 3_600
 """Seconds. A tick is numbered when it begins and fails when it ends."""
-
-PREFLIGHT_ASSETS: Final = frozenset({"journal_templates"})
-"""Assets whose checks say that nothing may start, as `closing` has it for the exit code."""
 
 KINDS_OF_JOBS: Final[Mapping[str, str]] = {"verify_ledger": "VERIFY_FAILED"}
 """Jobs whose failure is a kind of its own; those that are called archive... are ARCHIVE_FAILED."""
@@ -171,7 +168,7 @@ def _kind(run: DagsterRun, checks: Sequence[AssetCheckEvaluation], failures: Seq
     of_job = _kind_of_job(run)
     if of_job != "RUN_FAILED":
         return of_job
-    if PREFLIGHT in told or any(check.asset_key.to_user_string() in PREFLIGHT_ASSETS for check in checks):
+    if PREFLIGHT in told or any(is_of_preflight(check) for check in checks):
         return "PREFLIGHT_FAILED"
     if checks:
         return "GATE_FAILED"

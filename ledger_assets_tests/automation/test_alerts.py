@@ -36,6 +36,7 @@ from ledger_assets.automation import alerts, run_incidents
 from ledger_assets.definitions import defs
 from ledger_assets.resources import LedgerResource
 from ledger_assets.storage.database import connect
+from ledger_assets.storage.prerequisites import report
 from ledger_assets.storage.source_loads import withdraw
 from ledger_assets_tests import scenario
 from ledger_assets_tests.scenario import FIRST_PERIOD as JANUARY
@@ -113,6 +114,17 @@ def test_pre_flight_is_told_by_its_own_kind(ledger_url: str, instance: DagsterIn
     (found,) = incidents(ledger_url)
     assert (found["kind"], found["title"]) == ("PREFLIGHT_FAILED", "2024-02: pre-flight failed")
     assert "2024-02 waits for 2024-01" in found["details"]["detail"]
+
+
+def test_a_failed_check_of_pre_flight_is_pre_flight(ledger_url: str, instance: DagsterInstance, tmp_path: Path):
+    scenario.store_rules(ledger_url)
+    scenario.deliver(ledger_url, JANUARY, folder=tmp_path)
+    with connect(ledger_url) as connection:
+        report(connection, JANUARY, "PAYROLL", status="FAILED", reported_by="payroll")
+    close(ledger_url, JANUARY, instance)
+    tick(alerts.alert_on_runs, instance, ledger_url)
+    (found,) = incidents(ledger_url)
+    assert (found["kind"], found["check_name"]) == ("PREFLIGHT_FAILED", "prerequisites_complete")
 
 
 @op

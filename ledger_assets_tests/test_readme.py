@@ -15,7 +15,7 @@ from ledger_assets_tests.manual.contents import PAGES as CONTENTS
 from ledger_assets_tests.manual.pages import ROOT, blocks, commands, shell_lines, spans, text
 
 MANUAL = tuple(page.path for page in CONTENTS)
-PAGES = (*MANUAL, "CONTEXT.md", "CHANGELOG.md", "docs/README.md", "docs/images/README.md")
+PAGES = (*MANUAL, "CONTEXT.md", "CHANGELOG.md", "docs/README.md", "docs/images/README.md", "docs/monitoring.md")
 VARIABLE = re.compile(r"\bLEDGER_[A-Z_]+\b")
 
 
@@ -89,6 +89,23 @@ def test_every_link_leads_somewhere(page: str) -> None:
 def anchor_of(heading: str) -> str:
     """As GitHub makes it."""
     return re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-")
+
+
+def test_every_kind_of_incident_has_its_section_and_the_page_its_severity(ledger: psycopg.Connection) -> None:
+    """What a message names leads somewhere, and that says what people need at 23:00."""
+    kinds = ledger.execute("SELECT kind, severity FROM control.incident_kind").fetchall()
+    sections = {
+        one.partition("\n")[0]: one for one in re.split(r"^## ", text("docs/runbook.md"), flags=re.MULTILINE)[1:]
+    }
+    assert set(sections) == {kind.replace("_", " ").capitalize() for kind, _ in kinds}
+    for kind, severity in kinds:
+        section = sections[kind.replace("_", " ").capitalize()]
+        assert f"`{kind}`, {severity}." in section, kind
+        for part in ("**Look at**", "**Do**", "**Call**", "**It is over**"):
+            assert part in section, f"{kind}: {part}"
+    table = re.findall(r"^\| (`[A-Z_]+`.*?) \| `([A-Z]+)` \|", text("docs/alerts.md"), flags=re.MULTILINE)
+    stated = {name: severity for names, severity in table for name in re.findall(r"`([A-Z_]+)`", names)}
+    assert stated == dict(kinds)
 
 
 @pytest.mark.parametrize("page", PAGES)

@@ -15,7 +15,7 @@ from ledger_assets_tests.manual.contents import PAGES as CONTENTS
 from ledger_assets_tests.manual.pages import ROOT, blocks, commands, shell_lines, spans, text
 
 MANUAL = tuple(page.path for page in CONTENTS)
-PAGES = (*MANUAL, "CONTEXT.md", "CHANGELOG.md", "docs/README.md", "docs/images/README.md")
+PAGES = (*MANUAL, "CONTEXT.md", "CHANGELOG.md", "docs/README.md", "docs/images/README.md", "docs/monitoring.md")
 VARIABLE = re.compile(r"\bLEDGER_[A-Z_]+\b")
 
 

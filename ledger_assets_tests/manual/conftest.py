@@ -9,8 +9,10 @@ from typing import Final, NamedTuple
 import pytest
 
 from ledger_assets.storage.database import connect, database_name
+from ledger_assets.storage.incidents import report_incident
 from ledger_assets.storage.server import EmbeddedServer
 from ledger_assets_tests import scenario
+from ledger_assets_tests.alerts.receivers import webhook
 from ledger_assets_tests.conftest import clone_database, cloned, drop_database, make_home
 from ledger_assets_tests.logins import superuser
 from ledger_assets_tests.manual.story import Story
@@ -103,6 +105,29 @@ def something_wrong(three_months: Story) -> Story:
 
 
 @pytest.fixture
+def one_wrong_load(no_books: Story) -> Iterator[Story]:
+    """January has four loads; the fourth has a product that no rule covers, and the month stopped at a gate.
+    corrected.csv lies ready. There is a channel.
+    """
+    for number, defect in enumerate(("", "", "", " --defect unknown_product"), start=1):
+        _do(no_books, f"ledger-assets generate --period 2024-01 --rows 50 --seed {number} --out {number}.csv{defect}")
+        _do(no_books, f"ledger-assets ingest {number}.csv --period 2024-01")
+    _do(no_books, "ledger-assets generate --period 2024-01 --rows 50 --seed 4 --out corrected.csv")
+    assert no_books.type("ledger-assets close 2024-01").exit_code == 2
+    with _channel(no_books):
+        yield no_books
+
+
+@pytest.fixture
+def an_incident(three_months: Story) -> Iterator[Story]:
+    """April is overdue, which is incident 1; the channel `finance` takes what it is sent."""
+    with _channel(three_months):
+        with connect(three_months.environment["LEDGER_DATABASE_URL"]) as connection:
+            report_incident(connection, kind="CLOSE_OVERDUE", subject="2024-04", period="2024-04")
+        yield three_months
+
+
+@pytest.fixture
 def own_server(tmp_path: Path) -> Iterator[Story]:
     """An installation with the embedded server, which nobody else uses. January is closed, february.csv lies ready."""
     home = Path(make_home())
@@ -118,6 +143,14 @@ def own_server(tmp_path: Path) -> Iterator[Story]:
     finally:
         EmbeddedServer(home).stop()
         shutil.rmtree(home, ignore_errors=True)
+
+
+@contextmanager
+def _channel(story: Story) -> Iterator[None]:
+    with webhook() as receiver:
+        story.put("channels.toml", f'[channels.finance]\nurl = "{receiver.url}"\n')
+        story.environment["LEDGER_ALERTS"] = str(story.folder / "channels.toml")
+        yield
 
 
 @contextmanager

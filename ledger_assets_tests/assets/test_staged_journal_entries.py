@@ -39,10 +39,11 @@ def test_batch_rules_and_counts_are_shown(closed_month: ClosedMonth) -> None:
 
 def test_workers_and_a_sample_are_shown(closed_month: ClosedMonth) -> None:
     staged = materialization(closed_month.first, "staged_journal_entries")
-    (worker,) = shown(staged, "workers")
-    assert (worker["worker"], worker["status"], worker["first_number"], worker["last_number"]) == (
-        "1", "COMPLETED", "1", "60",
-    )  # fmt: skip
+    workers = shown(staged, "workers")
+    assert [(one["worker"], one["status"], one["first_number"], one["last_number"]) for one in workers] == [
+        ("1", "COMPLETED", "1", "25"), ("2", "COMPLETED", "26", "50"), ("3", "COMPLETED", "51", "60"),
+    ]  # fmt: skip
+    assert staged.metadata["resumed"].value == "resumed: 3 of 3 workers were complete"  # staged by hand
     sample = shown(staged, "sample_of_entries")
     assert {row["je_number"] for row in sample} == {"1", "2", "3"}
     assert [row["line_number"] for row in sample][:8] == list("12345678")
@@ -85,5 +86,6 @@ def test_a_fault_while_staging_leaves_a_failed_batch_with_its_reason(ledger_url:
     batch = batch_of(ledger_url, FIRST_PERIOD)
     assert batch.state == "FAILED"
     assert batch.failure_reason is not None
-    assert batch.failure_reason.startswith("staging: CheckViolation: ")
+    assert batch.failure_reason.startswith("staging: WorkersFailed: 2024-01-MONTHEND: paused, 1 of 1 workers failed")
+    assert "worker 1: CheckViolation: " in batch.failure_reason
     assert staged_tables(ledger_url) == []

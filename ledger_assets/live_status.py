@@ -86,7 +86,8 @@ def how_it_ended(last: Watched | None) -> str:
 def _view(found: Watched, lines: int) -> Group:
     head = Table.grid(padding=(0, 1))
     head.add_row(f"[bold]{escape(visible(found.batch_id))}[/]", found.state, f"attempt {found.attempt}")
-    done = ProgressBar(total=max(found.progress.expected, 1), completed=found.progress.done, width=60)
+    done = Table.grid()  # a bar by itself ends no line: what follows stood behind it, and was cut off
+    done.add_row(ProgressBar(total=max(found.progress.expected, 1), completed=found.progress.done, width=60))
     note = {
         "VALIDATING": f"staged; its gates are next (ledger-assets close {found.period}, if nobody runs them)",
         "VALIDATED": "its gates have passed; posting is next",

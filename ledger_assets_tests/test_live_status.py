@@ -39,7 +39,7 @@ POSTED = replace(HALFWAY, state="COMMITTED", progress=Progress(60, 60, 0, 3.0))
 
 
 def watched_as(looks: Sequence[Watched | None], *, terminal: bool = False) -> str:
-    console = Console(file=io.StringIO(), force_terminal=terminal, width=120)
+    console = Console(file=io.StringIO(), force_terminal=terminal, width=80)
     left = iter(looks)
     watch(lambda: next(left), console, pause=lambda _: None)
     assert next(left, "seen to the end") == "seen to the end"
@@ -59,6 +59,7 @@ def test_a_terminal_shows_pace_time_to_go_and_every_worker():
     shown = watched_as([RUNNING, POSTED], terminal=True)
     for part in ("33 %: 20 of 60 transactions, 10 a second, about 4 s to go", "RUNNING", "FAILED", "[bold]no room"):
         assert part in shown
+    assert any(line.startswith("33 %: ") for line in shown.splitlines())  # below the bar, not behind it and cut off
     assert "2024-01-MONTHEND is posted" in shown
 
 

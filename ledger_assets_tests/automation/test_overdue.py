@@ -45,13 +45,32 @@ def test_a_month_is_in_time_until_its_day_has_passed(ledger_url: str, tmp_path: 
     assert late(ledger_url, datetime(2030, 1, 1, tzinfo=UTC)) == []
 
 
-def test_a_month_between_is_overdue_and_one_before_the_first_is_not(ledger_url: str, tmp_path: Path) -> None:
+def test_of_empty_months_before_one_that_counts_the_next_to_be_closed_is_overdue(
+    ledger_url: str, tmp_path: Path
+) -> None:
+    """Ten of them would be ten messages about one thing to do."""
     store_rules(ledger_url)
-    deliver(ledger_url, "2024-03", folder=tmp_path)
+    deliver(ledger_url, JANUARY, folder=tmp_path)
     with connect(ledger_url) as connection:
         report(connection, "2024-05", "PAYROLL", reported_by="payroll")
-    assert periods(late(ledger_url, datetime(2024, 5, 20, tzinfo=UTC))) == ["2024-03", "2024-04"]
-    assert periods(late(ledger_url, datetime(2024, 6, 20, tzinfo=UTC))) == ["2024-03", "2024-04", "2024-05"]
+    assert periods(late(ledger_url, datetime(2024, 5, 20, tzinfo=UTC))) == [JANUARY]
+    assert periods(late(ledger_url, datetime(2024, 6, 20, tzinfo=UTC))) == [JANUARY, "2024-05"]
+    staged(ledger_url, JANUARY)
+    close_directly(ledger_url, JANUARY)
+    assert periods(late(ledger_url, datetime(2024, 6, 20, tzinfo=UTC))) == ["2024-02", "2024-05"]
+
+
+def test_no_month_is_overdue_because_of_one_that_has_not_begun(
+    ledger_url: str, tmp_path: Path
+) -> None:
+    """A load of a mistyped month, which stands until it is withdrawn, makes no noise about all months up to it."""
+    store_rules(ledger_url)
+    deliver(ledger_url, "2031-01", folder=tmp_path)
+    deliver(ledger_url, JANUARY, folder=tmp_path)
+    assert periods(late(ledger_url, datetime(2024, 5, 20, tzinfo=UTC))) == [JANUARY]
+    staged(ledger_url, JANUARY)
+    close_directly(ledger_url, JANUARY)
+    assert late(ledger_url, datetime(2024, 5, 20, tzinfo=UTC)) == []
 
 
 def test_the_sensor_names_them_and_starts_nothing(

@@ -548,6 +548,13 @@ BEGIN
         PERFORM source.require_as_loaded(f.load_id, format('source.%I', 'archived_load_' || f.load_id));
         EXECUTE format('DROP TABLE source.%I', 'archived_load_' || f.load_id);
     END LOOP;
+    -- Who rolls back or reopens holds these months until he has committed; newest first, as he takes them. A batch that he takes out
+    -- meanwhile would leave its loads to be posted again, without a row.
+    PERFORM FROM control.period p
+    WHERE p.period = the_period
+       OR p.period IN (SELECT b.period FROM jsonb_populate_recordset(NULL::control.archived_file, files) AS x
+                       JOIN control.load_batch USING (load_id) JOIN control.batch b ON b.batch_id = load_batch.batch_id)
+    ORDER BY p.period DESC FOR SHARE;
     PERFORM source.lock_period(the_period);
     -- The month before its leaves, as every query locks them.
     EXECUTE format('LOCK TABLE ONLY %s IN ACCESS EXCLUSIVE MODE', month);

@@ -274,6 +274,12 @@ RETURNS TABLE (rule text, problem text, fix text) LANGUAGE sql STABLE AS $$
       AND NOT EXISTS (SELECT FROM ledger.batch_seal s WHERE s.batch_id = b.batch_id)
     HAVING count(*) > 0
   UNION ALL
+    SELECT 'no_open_batch', format('%s: %s is not finished', the_period, min(b.batch_id)),
+           format('run ledger-assets close %s again, or give it up with ledger-assets abort %s', the_period, min(b.batch_id))
+    FROM control.batch b
+    WHERE the_layer = 'LEDGER' AND b.period = the_period AND b.kind <> 'DRYRUN' AND b.state NOT IN ('COMMITTED', 'ABORTED', 'ROLLED_BACK')
+    HAVING count(*) > 0
+  UNION ALL
     SELECT 'not_being_reversed', format('%s: %s is about to reverse entries of it', the_period, min(r.batch_id)),
            format('let it finish, or give it up with ledger-assets abort %s', min(r.batch_id))
     FROM control.batch b JOIN control.batch r ON r.reverses_batch_id = b.batch_id

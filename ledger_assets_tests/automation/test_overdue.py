@@ -60,9 +60,7 @@ def test_of_empty_months_before_one_that_counts_the_next_to_be_closed_is_overdue
     assert periods(late(ledger_url, datetime(2024, 6, 20, tzinfo=UTC))) == ["2024-02", "2024-05"]
 
 
-def test_no_month_is_overdue_because_of_one_that_has_not_begun(
-    ledger_url: str, tmp_path: Path
-) -> None:
+def test_no_month_is_overdue_because_of_one_that_has_not_begun(ledger_url: str, tmp_path: Path) -> None:
     """A load of a mistyped month, which stands until it is withdrawn, makes no noise about all months up to it."""
     store_rules(ledger_url)
     deliver(ledger_url, "2031-01", folder=tmp_path)

@@ -1,6 +1,7 @@
 """`abort`, `rollback`, `reverse` and `year-end` as people and programs call them."""
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -37,6 +38,7 @@ def test_a_rollback_without_its_confirmation_is_refused_and_with_it_says_what_ch
     assert "1 to 60" in text
     assert "2024-02 open" in text
     assert "fund balances of 2024-02" in text
+    assert re.search(r"OPERATOR -?\d{1,3}(,\d{3})+\.\d\d ", text)  # an amount that can be read
 
 
 def test_who_sits_at_a_terminal_is_asked(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

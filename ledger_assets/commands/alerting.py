@@ -94,7 +94,7 @@ def _show(settings: Settings, url: str, period: str | None, *, only_open: bool, 
             if delivery["last_error"]:
                 say(f"incident {incident['incident_id']}, {delivery['channel']}: {delivery['last_error']}")
     if settings.alerts is None:
-        out.print("LEDGER_ALERTS is not set: nobody is told (docs/alerts.md)", highlight=False)
+        out.print("LEDGER_ALERTS is not set here: from here nobody is told (docs/alerts.md)", highlight=False)
 
 
 def _row(incident: dict[str, Any]) -> dict[str, Any]:

@@ -67,4 +67,6 @@ def _show(connection: Any, filters: dict[str, Any]) -> None:
     from ledger_assets.storage.audit_export import exported_row
 
     operations = deque(map(exported_row, trail(connection, **filters)), maxlen=AT_MOST)
+    for row in operations:  # the microseconds are for the hash, and fold in the table
+        row["performed_at"] = f"{row['performed_at'][:19].replace('T', ' ')} UTC"
     print_table("audit trail", [{column: row[column] for column in SHOWN} for row in operations])

@@ -4,6 +4,7 @@ import getpass
 import sys
 from collections.abc import Mapping
 from dataclasses import asdict
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -93,9 +94,11 @@ def _shown(effect: "RolledBack") -> dict[str, Any]:
 
 
 def _print_funds(period: str, before: Mapping[str, str], after: Mapping[str, str]) -> None:
+    def shown(balances: Mapping[str, str], fund: str) -> Decimal | str:
+        return Decimal(balances[fund]) if fund in balances else "none"
+
     funds = [
-        {"fund": fund, "before": before.get(fund, "none"), "after": after.get(fund, "none")}
-        for fund in sorted({*before, *after})
+        {"fund": fund, "before": shown(before, fund), "after": shown(after, fund)} for fund in sorted({*before, *after})
     ]
     print_table(f"fund balances of {period}", funds)
 

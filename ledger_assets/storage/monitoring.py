@@ -115,7 +115,7 @@ def _alerts(settings: Settings, noted: list[dict[str, Any]]) -> list[Finding]:
         looked = f"last look {int((datetime.now(UTC) - looked_at).total_seconds() // 60)} minutes ago"
     incidents = Finding("incidents", None, f"open: {', '.join(counts) or 'none'}; {looked}")
     if settings.alerts is None:
-        return [incidents, Finding("alerts", None, "LEDGER_ALERTS is not set: nobody is told")]
+        return [incidents, Finding("alerts", None, "LEDGER_ALERTS is not set here: from here nobody is told")]
     if problem := problem_of(settings):
         return [incidents, Finding("alerts", ok=False, found=problem)]
     if undelivered:

@@ -155,6 +155,16 @@ def test_a_report_of_something_else_is_refused_and_recorded(books: str, name: st
     assert value_of(books, "SELECT count(*) FROM control.prerequisite_report") == 0
 
 
+def test_nothing_is_said_of_a_month_that_has_not_begun(books: str) -> None:
+    """All that was said is kept: a mistyped year would stand for good, and be waited for."""
+    with pytest.raises(LedgerError, match="2100-02: this month has not begun"):
+        says(books, "PAYROLL", "COMPLETE", period="2100-02")
+    with pytest.raises(LedgerError, match="2100-02: this month has not begun"):
+        announces(books, "PREMIUM", 1, "1.00", period="2100-02")
+    (this_month,) = rows_of(books, "SELECT to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM') AS name")
+    says(books, "PAYROLL", "RUNNING", period=this_month["name"])
+
+
 def test_other_systems_report_in_sql_with_the_rights_of_an_operator(books: str) -> None:
     with connect(as_role(superuser(books), "batch_operator")) as connection:
         connection.execute(

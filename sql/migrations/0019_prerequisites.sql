@@ -75,6 +75,16 @@ COMMENT ON VIEW control.announced_total IS 'What the source announced of each mo
 CREATE FUNCTION control.lock_prerequisites(the_period text) RETURNS void LANGUAGE sql
     RETURN pg_advisory_xact_lock(hashtext('control.prerequisite'), hashtext(the_period));
 
+-- A mistyped year cannot be taken back, because all that was said is kept: nothing is said of a month that is still to come. It has
+-- begun when it has anywhere on earth, up to fourteen hours before UTC.
+CREATE FUNCTION control.require_begun(the_period text) RETURNS void LANGUAGE plpgsql STABLE AS $$
+BEGIN
+    IF the_period COLLATE "C" > to_char(now() AT TIME ZONE 'UTC' + interval '14 hours', 'YYYY-MM') THEN
+        RAISE EXCEPTION '%: this month has not begun', audit.masked(left(the_period, 7))
+            USING ERRCODE = 'LA002', HINT = 'name the month that it is about, such as ' || to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM');
+    END IF;
+END $$;
+
 -- For other systems: what became of their part of the month. Saying the same again changes nothing. Returns the report's number.
 CREATE FUNCTION control.report_prerequisite(the_period text, the_name text, the_status text, the_reference text, reported_by text)
 RETURNS bigint LANGUAGE plpgsql AS $$
@@ -84,6 +94,7 @@ DECLARE
     number bigint;
 BEGIN
     PERFORM control.lock_prerequisites(the_period);
+    PERFORM control.require_begun(the_period);
     IF NOT EXISTS (SELECT FROM control.prerequisite p WHERE p.name = the_name) THEN
         RAISE EXCEPTION '%: there is no such prerequisite', audit.masked(left(the_name, 40)) USING ERRCODE = 'LA002', HINT = format(
             'report one of %s; batch_admin adds others: ledger-assets require-prerequisite NAME --description TEXT',
@@ -115,6 +126,7 @@ DECLARE
     number bigint;
 BEGIN
     PERFORM control.lock_prerequisites(the_period);
+    PERFORM control.require_begun(the_period);
     -- It is shown in logs and reports: a code, and not somebody's name.
     IF (the_type ~ '^[A-Z0-9][A-Z0-9_./-]{0,39}$' OR the_type IN (SELECT code FROM acct.listed_code)) IS NOT TRUE THEN
         RAISE EXCEPTION 'announcement: a transaction type is written as a code, such as PREMIUM'
@@ -285,7 +297,7 @@ SELECT control.month_to_book_in(l.period), 'REFUSED_ROWS', 'load ' || r.load_id,
 FROM (SELECT load_id, count(*) AS n FROM source.rejected_row WHERE status = 'OPEN' GROUP BY load_id) AS r JOIN source.load l USING (load_id)
 UNION ALL
 SELECT b.period, 'OPEN_BATCH', b.batch_id, concat_ws(': ', b.state, b.failure_reason),
-       format('run ledger-assets close %s again: it goes on where that ended, or stages anew', b.period)
+       format('run ledger-assets close %s again: it goes on where it ended, or is staged anew', b.period)
 FROM control.batch b
 WHERE b.kind <> 'DRYRUN' AND b.state NOT IN ('COMMITTED', 'ABORTED', 'ROLLED_BACK')
 UNION ALL

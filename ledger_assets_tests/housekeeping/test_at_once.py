@@ -68,7 +68,7 @@ def test_a_month_with_an_open_batch_stays(books: Books, tmp_path: Path):
     assert archived(books, APRIL).rows > 0
 
 
-@pytest.mark.parametrize("first, second", [("line", "header"), ("header", "line")])
+@pytest.mark.parametrize(("first", "second"), [("line", "header"), ("header", "line")])
 def test_a_reader_is_waited_for_in_whatever_order_he_reads(books: Books, first: str, second: str):
     """He holds one table and wants the other: whoever waits while he holds that one makes a deadlock."""
     read = "SELECT count(*) FROM ledger.ledger_entry_{} WHERE period = '2024-01'"

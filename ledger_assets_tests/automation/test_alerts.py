@@ -211,6 +211,19 @@ def test_a_new_storage_of_dagster_is_read_from_its_beginning(ledger_url: str, in
     assert len(incidents(ledger_url)) == 1
 
 
+def test_a_new_storage_of_dagster_is_read_further_than_one_look(
+    ledger_url: str, instance: DagsterInstance, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(run_incidents, "AT_MOST", 2)
+    monkeypatch.setattr(run_incidents, "OVERLAP", 0)
+    scenario.execute(ledger_url, "UPDATE control.incident_source SET position = 5000000 WHERE source <> 'operations'")
+    for _ in range(3):
+        run_of("reindex", ends_badly, instance)
+    for _ in range(3):
+        tick(alerts.alert_on_runs, instance, ledger_url)
+    assert [row["times_seen"] for row in incidents(ledger_url)] == [3]
+
+
 # ------------------------------------------------------------------------------------------------ warnings
 
 

@@ -4,7 +4,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
 from rich import box
 from rich.console import Console, JustifyMethod
@@ -23,7 +23,13 @@ if TYPE_CHECKING:
 WIDTH_WITHOUT_TERMINAL = 160
 """Columns to use when nobody's terminal says how wide it is: in a pipe, a log, a CI run."""
 
-out = Console(width=None if sys.stdout.isatty() else WIDTH_WITHOUT_TERMINAL)
+
+def _is_terminal(stream: TextIO | None) -> bool:
+    """None is a stream that was closed by whoever started the program, as some schedulers do."""
+    return stream is not None and stream.isatty()
+
+
+out = Console(width=None if _is_terminal(sys.stdout) else WIDTH_WITHOUT_TERMINAL)
 err = Console(stderr=True)
 
 
@@ -37,7 +43,7 @@ class Advance(Protocol):
 def progress_bar(title: str, total: int | None) -> Iterator[Advance]:
     """A bar on a terminal; silence anywhere else."""
     columns = TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-    with Progress(*columns, console=err, disable=not sys.stderr.isatty(), transient=True) as progress:
+    with Progress(*columns, console=err, disable=not _is_terminal(sys.stderr), transient=True) as progress:
         task = progress.add_task(visible(title), total=total)
         yield lambda rows: progress.advance(task, rows)
 

@@ -1,6 +1,9 @@
 """The command line: exit codes that programs rely on, and errors that people can read."""
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -94,3 +97,14 @@ def test_a_month_that_is_not_closed_has_no_trial_balance(run: Run) -> None:
 
 def test_the_users_own_url_is_not_shown(run: Run, ledger_url: str) -> None:
     assert database_name(ledger_url) not in run("up").stdout + run("up", "--json").stdout
+
+
+@pytest.mark.parametrize("notation", ["", "json"])
+def test_closed_streams_are_no_reason_to_fail(tmp_path: Path, notation: str) -> None:
+    """Some schedulers start programs without stdout and stderr."""
+    file = tmp_path / "january.csv"
+    words = ["generate", "--period", "2024-01", "--rows", "5", "--out", str(file)]
+    started = ["/bin/sh", "-c", 'exec "$@" >&- 2>&-', "sh", sys.executable, "-m", "ledger_assets.cli", *words]
+    settings = {"LEDGER_HOME": str(tmp_path), "LEDGER_LOG_FORMAT": notation} if notation else {}
+    assert subprocess.run(started, env={**os.environ, **settings}, check=False).returncode == 0
+    assert len(file.read_text().splitlines()) == 6

@@ -74,7 +74,8 @@ class _Ended(NamedTuple):
 def note_runs(connection: psycopg.Connection, instance: DagsterInstance, *, performed_by: str) -> Noted:
     """Open one incident for each run that failed, however many of its checks did; end what a success ends."""
     read_to, since = hold_source(connection, "runs")
-    ended = _ended(instance, _from_where(instance, read_to), since)
+    read_to = _read_to(instance, read_to)
+    ended, seen_to = _ended(instance, max(0, read_to - OVERLAP), since)
     known = noted_before(connection, {_occurrence(one.run) for one in ended})
     fresh = opened = resolved = 0
     for one in ended:
@@ -85,12 +86,15 @@ def note_runs(connection: psycopg.Connection, instance: DagsterInstance, *, perf
                 opened += 1
         else:
             resolved += len(_end_by_success(connection, one, performed_by))
-    advance_source(connection, "runs", max([read_to, *(one.storage_id for one in ended)]))
+    advance_source(connection, "runs", max(read_to, seen_to))
     return Noted(fresh, opened, resolved)
 
 
-def _ended(instance: DagsterInstance, after: int, since: datetime) -> list[_Ended]:
-    """Runs that failed or succeeded, oldest first; no further than where the shorter of the two lists was cut off."""
+def _ended(instance: DagsterInstance, after: int, since: datetime) -> tuple[list[_Ended], int]:
+    """Runs that failed or succeeded, oldest first; no further than where the shorter of the two lists was cut off.
+
+    Also the last event that was looked at: runs that ended before this version was there are passed over, for good.
+    """
     found: list[EventLogRecord] = []
     cut = None
     for kind in _ENDED:
@@ -101,11 +105,12 @@ def _ended(instance: DagsterInstance, after: int, since: datetime) -> list[_Ende
         found += records
     found = [record for record in found if cut is None or record.storage_id <= cut]
     runs = {run.run_id: run for run in _runs(instance, {record.run_id for record in found})}
-    return [
+    ended = [
         _Ended(record.storage_id, _moment(record.timestamp), runs[record.run_id])
         for record in sorted(found, key=lambda record: record.storage_id)
         if record.run_id in runs and _moment(record.timestamp) >= since
     ]
+    return ended, max((record.storage_id for record in found), default=0)
 
 
 def _end_by_success(connection: psycopg.Connection, one: _Ended, performed_by: str) -> list[int]:
@@ -225,7 +230,8 @@ def note_checks(connection: psycopg.Connection, instance: DagsterInstance, *, pe
     A warning is over when the same check passes. The failed checks of a run that failed are told with the run.
     """
     read_to, since = hold_source(connection, "checks")
-    filters = EventRecordsFilter(DagsterEventType.ASSET_CHECK_EVALUATION, after_cursor=_from_where(instance, read_to))
+    read_to = _read_to(instance, read_to)
+    filters = EventRecordsFilter(DagsterEventType.ASSET_CHECK_EVALUATION, after_cursor=max(0, read_to - OVERLAP))
     records = instance.event_log_storage.get_event_records(filters, limit=AT_MOST, ascending=True)
     runs = {run.run_id: run for run in _runs(instance, {record.run_id for record in records})}
     warned = {incident["subject"] for incident in open_incidents(connection, ["CHECK_WARNING"])}
@@ -387,10 +393,10 @@ def _end_by_tick(
 # ------------------------------------------------------------------------------------------------ reading events
 
 
-def _from_where(instance: DagsterInstance, read_to: int) -> int:
-    """The event id after which to read. Where Dagster's storage was made anew, it counts from the beginning again."""
+def _read_to(instance: DagsterInstance, read_to: int) -> int:
+    """How far the events were read. Where Dagster's storage was made anew, it counts from the beginning again."""
     highest = instance.event_log_storage.get_maximum_record_id() or 0
-    return max(0, read_to - OVERLAP) if highest >= read_to else 0
+    return read_to if highest >= read_to else 0
 
 
 def _runs(instance: DagsterInstance, run_ids: set[str]) -> list[DagsterRun]:

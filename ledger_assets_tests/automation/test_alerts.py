@@ -175,6 +175,21 @@ def test_what_failed_before_this_version_was_there_wakes_nobody_up(ledger_url: s
     assert incidents(ledger_url) == []
 
 
+def test_more_history_than_one_look_takes_hides_nothing(
+    ledger_url: str, instance: DagsterInstance, monkeypatch: pytest.MonkeyPatch
+):
+    """An installation of long standing: what was before this version fills a whole look, and the next has to go on."""
+    monkeypatch.setattr(run_incidents, "AT_MOST", 2)
+    monkeypatch.setattr(run_incidents, "OVERLAP", 0)
+    for _ in range(3):
+        run_of("reindex", ends_badly, instance)
+    scenario.execute(ledger_url, "UPDATE control.incident_source SET starts_at = clock_timestamp()")
+    failed = run_of("reindex", ends_badly, instance)
+    for _ in range(4):
+        tick(alerts.alert_on_runs, instance, ledger_url)
+    assert [row["run_id"] for row in incidents(ledger_url)] == [failed.run_id]
+
+
 def test_a_sensor_that_dies_after_noting_repeats_and_loses_nothing(
     ledger_url: str, instance: DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ):
@@ -195,6 +210,19 @@ def test_a_new_storage_of_dagster_is_read_from_its_beginning(ledger_url: str, in
     run_of("reindex", ends_badly, instance)
     tick(alerts.alert_on_runs, instance, ledger_url)
     assert len(incidents(ledger_url)) == 1
+
+
+def test_a_new_storage_of_dagster_is_read_further_than_one_look(
+    ledger_url: str, instance: DagsterInstance, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(run_incidents, "AT_MOST", 2)
+    monkeypatch.setattr(run_incidents, "OVERLAP", 0)
+    scenario.execute(ledger_url, "UPDATE control.incident_source SET position = 5000000 WHERE source <> 'operations'")
+    for _ in range(3):
+        run_of("reindex", ends_badly, instance)
+    for _ in range(3):
+        tick(alerts.alert_on_runs, instance, ledger_url)
+    assert [row["times_seen"] for row in incidents(ledger_url)] == [3]
 
 
 # ------------------------------------------------------------------------------------------------ warnings

@@ -66,3 +66,17 @@ def test_a_month_with_an_open_batch_stays(books: Books, tmp_path: Path):
     with connect(batch_admin(books.url)) as connection:
         connection.execute("SELECT control.abort_batch(%s, 'wrong', 'tester')", [batch.batch_id])
     assert archived(books, APRIL).rows > 0
+
+
+@pytest.mark.parametrize(("first", "second"), [("line", "header"), ("header", "line")])
+def test_a_reader_is_waited_for_in_whatever_order_he_reads(books: Books, first: str, second: str):
+    """He holds one table and wants the other: whoever waits while he holds that one makes a deadlock."""
+    read = "SELECT count(*) FROM ledger.ledger_entry_{} WHERE period = '2024-01'"
+    with closing(connect(books.url)) as connection:
+        connection.execute(read.format(first).encode())
+        with archiving_meanwhile(books, "LEDGER") as future:
+            assert not future.done()
+            (found,) = connection.execute(read.format(second).encode()).fetchone() or (0,)
+            assert found > 0
+            connection.rollback()
+        assert future.result().rows > 0

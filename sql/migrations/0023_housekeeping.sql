@@ -339,6 +339,7 @@ DECLARE
     the_archive integer;
     odd         text;
     w           record;
+    give_up_at  timestamptz;
 BEGIN
     PERFORM control.require_read_committed();
     PERFORM FROM control.period p WHERE p.period = the_period FOR UPDATE;
@@ -355,6 +356,26 @@ BEGIN
         RAISE EXCEPTION '%: the files are not those of the rows that the month has now (%)', the_period, odd
             USING ERRCODE = 'LA002', HINT = 'archive it again; somebody posted or rolled back meanwhile';
     END IF;
+    -- Readers lock headers and lines in the order of their query. Who holds one of them and waits for the other makes a deadlock, of
+    -- which the reader may die: so both or none, and no wait as long as deadlock_timeout (a second).
+    PERFORM set_config('lock_timeout', '400ms', true);
+    give_up_at := clock_timestamp() + interval '10 s';
+    LOOP
+        BEGIN
+            EXECUTE format('LOCK TABLE ONLY ledger.%I, ONLY ledger.%I IN ACCESS EXCLUSIVE MODE',
+                           'je_header_' || control.period_suffix(the_period), 'je_line_' || control.period_suffix(the_period));
+            FOR w IN SELECT x.header_leaf, x.line_leaf FROM control.batch_worker x JOIN control.batch b USING (batch_id)
+                     WHERE b.period = the_period AND b.state = 'COMMITTED' AND x.line_leaf IS NOT NULL LOOP
+                EXECUTE format('LOCK TABLE %s, %s IN ACCESS EXCLUSIVE MODE NOWAIT', w.header_leaf, w.line_leaf);
+            END LOOP;
+            EXIT;
+        EXCEPTION WHEN lock_not_available THEN
+            IF clock_timestamp() > give_up_at THEN
+                RAISE;
+            END IF;
+        END;
+        PERFORM pg_sleep(0.1);
+    END LOOP;
     the_archive := control.record_archive(the_period, 'LEDGER', the_directory, manifest_sha256, files, performed_by);
     FOR w IN SELECT x.batch_id, x.worker_number, x.header_leaf, x.line_leaf FROM control.batch_worker x JOIN control.batch b USING (batch_id)
              WHERE b.period = the_period AND b.state = 'COMMITTED' AND x.line_leaf IS NOT NULL ORDER BY x.batch_id, x.worker_number LOOP

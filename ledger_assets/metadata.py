@@ -19,7 +19,7 @@ BAR_WIDTH = 40
 def table(records: Sequence[Mapping[str, Any]], shown: int = ROWS_SHOWN) -> TableMetadataValue | MetadataValue:
     """A table of the first records; amounts with thousands separators, everything as text. No record: a note."""
     if not records:
-        return MetadataValue.md("*none*")
+        return MetadataValue.text("none")  # markdown is hidden behind a link in the events of a run
     return MetadataValue.table(
         [TableRecord({column: text(value) for column, value in record.items()}) for record in records[:shown]]
     )
@@ -41,7 +41,7 @@ def text(value: Any) -> str:
 def bars(amounts: Mapping[str, Decimal]) -> MetadataValue:
     """A bar chart in text: one bar per name, negative ones hollow, scaled to the largest."""
     if not amounts:
-        return MetadataValue.md("*none*")
+        return MetadataValue.text("none")  # markdown is hidden behind a link in the events of a run
     largest = max((abs(amount) for amount in amounts.values()), default=Decimal(0)) or Decimal(1)
     name_width, amount_width = max(map(len, amounts)), max(len(f"{amount:,}") for amount in amounts.values())
     lines = []

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import psycopg
 from dagster import ConfigurableResource
+from pydantic import Field
 
 from ledger_assets.settings import Settings
 from ledger_assets.storage.database import (
@@ -30,21 +31,24 @@ if TYPE_CHECKING:
 
 
 class LedgerResource(ConfigurableResource):  # type: ignore[type-arg]
-    """The books: the embedded server, or the one that LEDGER_DATABASE_URL names.
+    """The books: the embedded server, or the one that LEDGER_DATABASE_URL names. Leave its fields empty."""
 
-    Args:
-        url: another database than that of the environment (tests give each test its own); empty = the environment's.
-        first_period, rule_set: likewise; empty = the environment's.
-        performed_by: the name that batches and the audit trail bear; empty = the operating system's user.
-        administrator_url: the same database with the rights of batch_admin, for what drops rows; empty = as the
-            environment's login may take them on.
-    """
-
-    url: str = ""
-    first_period: str = ""
-    rule_set: str = ""
-    performed_by: str = ""
-    administrator_url: str = ""
+    url: str = Field(
+        default="",
+        description="Another database than that of the environment (tests give each test its own). No password here: "
+        "Dagster stores what is typed.",
+    )
+    first_period: str = Field(default="", description="Another first month than LEDGER_FIRST_PERIOD.")
+    rule_set: str = Field(default="", description="Another rule set than LEDGER_RULE_SET.")
+    performed_by: str = Field(
+        default="",
+        description="The name that batches and the audit trail bear; empty = the operating system's user.",
+    )
+    administrator_url: str = Field(
+        default="",
+        description="The same database with the rights of batch_admin, for what drops rows; empty = as the "
+        "environment's login may take them on. No password here either.",
+    )
 
     @cached_property
     def settings(self) -> Settings:

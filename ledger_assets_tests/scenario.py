@@ -8,6 +8,7 @@ The months are those of 2024: Dagster's partitions start at LEDGER_FIRST_PERIOD 
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -149,13 +150,18 @@ def close(ledger_url: str, period: str, *, first_period: str = FIRST_PERIOD, rul
 
 
 def run_month_close(
-    ledger_url: str, period: str, *, first_period: str = FIRST_PERIOD, rule_set: str = "combined"
+    ledger_url: str,
+    period: str,
+    *,
+    first_period: str = FIRST_PERIOD,
+    rule_set: str = "combined",
+    instance: DagsterInstance | None = None,
 ) -> ExecuteInProcessResult:
-    """The run of the job itself."""
-    with DagsterInstance.ephemeral() as instance:
+    """The run of the job itself; with an instance its log can be read afterwards."""
+    with nullcontext(instance) if instance else DagsterInstance.ephemeral() as where:
         return defs.resolve_job_def("month_close").execute_in_process(
             partition_key=period,
-            instance=instance,
+            instance=where,
             resources=_resources(ledger_url, first_period=first_period, rule_set=rule_set),
             run_config=_QUIET,
             raise_on_error=False,

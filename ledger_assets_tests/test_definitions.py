@@ -13,6 +13,7 @@ from ledger_assets.accounting.balances import CONTROLS
 from ledger_assets.accounting.gates import GATES
 from ledger_assets.definitions import defs
 from ledger_assets.periods import MONTHS
+from ledger_assets.resources import LedgerResource
 
 PROJECT = Path(__file__).resolve().parents[1]
 PACKAGE = PROJECT / "ledger_assets"
@@ -137,6 +138,21 @@ def test_what_starts_by_itself_and_what_is_off_until_it_is_switched_on():
         "archive_ledger_monthly": ("STOPPED", "0 5 15 * *"),
     }
     assert all(len(one.description or "") > 20 for one in [*(defs.sensors or []), *(defs.schedules or [])])  # type: ignore[union-attr]
+
+
+def test_everything_that_is_typed_into_the_launchpad_is_described():
+    """The Launchpad shows these sentences beside the fields, and nothing else."""
+    jobs = [job for job in defs.get_repository_def().get_all_jobs() if not job.name.startswith("__")]
+    assert [job.name for job in jobs if len(job.description or "") < 20] == []
+    typed = {
+        f"{job.name} {name}": field.description
+        for job in jobs
+        for node in job.nodes
+        for name, field in getattr(getattr(node.definition.config_field, "config_type", None), "fields", {}).items()
+    }
+    assert {"restart_worker batch_id", "restore_month period", "archive_ledger dry_run"} < set(typed)
+    assert [name for name, description in typed.items() if not description] == []
+    assert [name for name, field in LedgerResource.model_fields.items() if not field.description] == []
 
 
 def test_the_job_closes_a_month_with_everything():

@@ -10,6 +10,7 @@ from typing import Any
 from dagster import Config, DefaultScheduleStatus, Failure, OpExecutionContext, ScheduleDefinition, job, op
 from pydantic import Field
 
+from ledger_assets.automation.refusals import refusals_told
 from ledger_assets.metadata import table
 from ledger_assets.resources import LedgerResource
 from ledger_assets.storage import housekeeping
@@ -35,7 +36,7 @@ class RestoreConfig(Config):
 
     period: str = Field(description="The month, for example 2024-01.")
     source: bool = Field(default=True, description="The transactions of its loads.")
-    ledger: bool = Field(default=True, description="Its entries.")
+    ledger: bool = Field(default=True, description="Its entries, proven against their seals.")
 
 
 # ------------------------------------------------------------------------------------------------ harmless
@@ -76,18 +77,11 @@ def _archive(context: OpExecutionContext, config: ArchiveConfig, ledger: LedgerR
 
     place, months = ledger.archive_place, ACTIVE_MONTHS[layer]
     if config.period:
-        done = housekeeping.ArchivedMonths(
-            [
-                archive_month(
-                    place,
-                    config.period,
-                    layer,
-                    active_months=months,
-                    performed_by=ledger.actor,
-                    dry_run=config.dry_run,
-                )
-            ]
-        )
+        with refusals_told():
+            month = archive_month(
+                place, config.period, layer, active_months=months, performed_by=ledger.actor, dry_run=config.dry_run
+            )
+        done = housekeeping.ArchivedMonths([month])
     else:
         done = housekeeping.archive_due(place, [layer], performed_by=ledger.actor, dry_run=config.dry_run)
     metadata: dict[str, Any] = {"archived": table([asdict(month) for month in done.months])}
@@ -127,7 +121,8 @@ def bring_back(context: OpExecutionContext, config: RestoreConfig, ledger: Ledge
 
     wanted = {"SOURCE": config.source, "LEDGER": config.ledger}
     layers: list[Layer] = [layer for layer in ACTIVE_MONTHS if wanted[layer]]
-    restored, report = restore_month(ledger.archive_place, config.period, layers, performed_by=ledger.actor)
+    with refusals_told():
+        restored, report = restore_month(ledger.archive_place, config.period, layers, performed_by=ledger.actor)
     metadata = {"restored": table([asdict(one) for one in restored])}
     context.add_output_metadata(metadata | ({"verified": report.summary} if report else {}))
 

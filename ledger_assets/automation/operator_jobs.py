@@ -7,8 +7,9 @@ from dataclasses import asdict
 from typing import Any
 
 from dagster import Config, Failure, MetadataValue, OpExecutionContext, job, op
+from pydantic import Field
 
-from ledger_assets.accounting.errors import LedgerError
+from ledger_assets.automation.refusals import refusals_told
 from ledger_assets.close_result import CloseResult
 from ledger_assets.metadata import table
 from ledger_assets.periods import MONTHS
@@ -25,10 +26,8 @@ def rehearse_the_close(context: OpExecutionContext, ledger: LedgerResource) -> N
     from ledger_assets.reporting.dry_run import write  # noqa: PLC0415 (jinja2, which most processes never need)
 
     settings = ledger.the_settings
-    try:
+    with refusals_told():  # workers failed, or somebody else rehearses the month
         result = rehearse(settings, context.partition_key, performed_by=ledger.actor, url=ledger.database_url)
-    except LedgerError as refusal:  # workers failed, or somebody else rehearses the month
-        raise Failure(str(refusal), metadata={"fix": refusal.fix}, allow_retries=False) from refusal
     path = write(settings.home, result)
     metadata = _rehearsed(result) | {"report": MetadataValue.path(path)}
     if result.exit_code:
@@ -42,7 +41,7 @@ def _rehearsed(result: CloseResult) -> dict[str, Any]:
     figures = ("measured_seconds", "projected_seconds", "transactions", "transactions_per_second", "throughput")
     return {
         "recommendation": run["recommendation"],
-        "reasons": MetadataValue.md("\n".join(f"- {reason}" for reason in run["reasons"]) or "*none*"),
+        "reasons": "; ".join(run["reasons"]) or "none",
         **{name: "not measured" if run[name] is None else run[name] for name in figures},
         "steps": table(run["steps"]),
         "gates": table([{name: value for name, value in gate.items() if name != "offending"} for gate in result.gates]),
@@ -52,7 +51,8 @@ def _rehearsed(result: CloseResult) -> dict[str, Any]:
 
 @job(
     partitions_def=MONTHS,
-    description="Rehearse the close of a month: stage, gates, a projection and a recommendation; nothing is posted.",
+    description="Rehearse the close of a month: stage, gates, a projection and a recommendation; nothing is posted. "
+    "In the Launchpad, choose the month as Partition. The run fails where the close would.",
 )
 def month_close_rehearsal() -> None:
     """One op: the dry run."""
@@ -62,14 +62,16 @@ def month_close_rehearsal() -> None:
 class Worker(Config):
     """Which worker of which batch."""
 
-    batch_id: str
-    worker: int
+    batch_id: str = Field(description="The batch, for example 2024-01-MONTHEND; ledger-assets status 2024-01 names it.")
+    worker: int = Field(
+        description="Its worker that FAILED, for example 3; ledger-assets status 2024-01 --watch lists them."
+    )
 
 
 @op
 def do_worker_again(context: OpExecutionContext, config: Worker, ledger: LedgerResource) -> None:
     """Do one worker again whose staging failed; the completed ones are kept."""
-    try:
+    with refusals_told():
         done = restart(
             ledger.database_url,
             config.batch_id,
@@ -78,8 +80,6 @@ def do_worker_again(context: OpExecutionContext, config: Worker, ledger: LedgerR
             rule_set=ledger.the_rule_set,
             performed_by=ledger.actor,
         )
-    except LedgerError as refusal:
-        raise Failure(str(refusal), metadata={"fix": refusal.fix}, allow_retries=False) from refusal
     context.log.info("worker %s of %s has completed; %s", config.worker, config.batch_id, done.what_next)
     context.add_output_metadata(
         {"state": done.batch.state, "what_next": done.what_next, **_counted(asdict(done.staged))}
@@ -90,7 +90,10 @@ def _counted(staged: dict[str, Any]) -> dict[str, int]:
     return {name: staged[name] for name in ("transactions", "entries", "lines", "workers", "workers_kept")}
 
 
-@job(description="Do one worker of a batch again whose staging failed; then close the month.")
+@job(
+    description="Do one worker of a batch again whose staging failed; then close the month. In the Launchpad, "
+    "Scaffold missing config asks for the batch and the worker."
+)
 def restart_worker() -> None:
     """One op: the worker."""
     do_worker_again()

@@ -9,7 +9,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from dagster import AssetCheckResult, AssetCheckSeverity, AssetCheckSpec, AssetKey, PartitionsDefinition, PreviewWarning
+from dagster import (
+    AssetCheckResult,
+    AssetCheckSeverity,
+    AssetCheckSpec,
+    AssetKey,
+    PartitionsDefinition,
+    PreviewWarning,
+    get_dagster_logger,
+)
 
 from ledger_assets.accounting.verdicts import Verdict
 from ledger_assets.metadata import table
@@ -33,7 +41,13 @@ def blocking_specs(
 def result(
     asset: str, verdict: Verdict, offending: Sequence[Mapping[str, Any]] = (), *, subject: str = ""
 ) -> AssetCheckResult:
-    """Expected, actual and difference, every comparison as a table, and the first rows that broke the check."""
+    """Expected, actual and difference, every comparison as a table, and the first rows that broke the check.
+
+    A check that fails says so in the run's log as well, with what to do: the event list of the run has its figures, but
+    shows its description nowhere (dagster 1.13.27).
+    """
+    if not verdict.passed:
+        get_dagster_logger().error("%s: %s", verdict.gate, verdict.detail)
     return AssetCheckResult(
         asset_key=AssetKey(asset),
         check_name=verdict.gate,

@@ -34,7 +34,7 @@ def test_batch_rules_and_counts_are_shown(closed_month: ClosedMonth) -> None:
         "lines": 8 * ROWS,
         "exceptions": 0,
     }
-    assert staged["exceptions_by_reason"].value == "*none*"
+    assert staged["exceptions_by_reason"].value == "none"
 
 
 def test_workers_and_a_sample_are_shown(closed_month: ClosedMonth) -> None:

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from dagster import AssetSelection
+from dagster import AssetSelection, DagsterInstance
 
 from ledger_assets.accounting.preflight import PREFLIGHT_CHECKS
 from ledger_assets.close_result import Outcome
@@ -56,6 +56,19 @@ def test_nothing_is_staged_while_something_is_not_complete(books: str) -> None:
     )
     assert [(row["period"], row["outcome"]) for row in recorded] == [(JANUARY, "FAILED")] * 2
     assert set(recorded[0]["details"]["failed"]) == {"prerequisites_complete", "announced_totals_arrived"}
+
+
+def test_the_run_says_what_to_do_where_people_read_it(books: str) -> None:
+    """The event list of a run shows no description of a check; a line of its log is all that people see there."""
+    with connect(books) as connection:
+        report(connection, JANUARY, "PAYROLL", status="RUNNING", reported_by="payroll")
+    with DagsterInstance.ephemeral() as instance:
+        run = run_month_close(books, JANUARY, instance=instance)
+        said = [entry for entry in instance.all_logs(run.run_id) if entry.dagster_event is None]
+    (line,) = [entry.user_message for entry in said if entry.step_key == "preflight_controls"]
+    assert line.startswith("prerequisites_complete: 2024-01 waits: PAYROLL is RUNNING since ")
+    assert line.endswith("report it: ledger-assets report-prerequisite 2024-01 PAYROLL")
+    assert [entry.step_key for entry in said if entry.step_key in ("delivery_controls", "rule_controls")] == []
 
 
 def test_a_dry_run_looks_at_the_same(books: str) -> None:

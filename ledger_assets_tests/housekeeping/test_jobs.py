@@ -30,8 +30,10 @@ def run(books: Books, job: str, op: str = "", **config: Any) -> ExecuteInProcess
 
 
 def failure(result: ExecuteInProcessResult) -> str:
+    """What stands at the failed step: the refusal in its own words, not an exception with a refusal behind it."""
     (event,) = [event for event in result.all_events if event.is_step_failure]
-    return event.step_failure_data.error.to_string() if event.step_failure_data.error else ""
+    told = event.step_failure_data.user_failure_data
+    return (told.description if told else None) or ""
 
 
 @pytest.fixture
@@ -55,6 +57,7 @@ def test_the_months_go_and_come_back_by_jobs(at_home: Books):
     assert run(at_home, "verify_ledger").success
     assert run(at_home, "restore_month", "bring_back", period=JANUARY, ledger=False).success
     assert fingerprint(at_home.url) == before
+    assert "nothing of it is archived. Fix: " in failure(run(at_home, "restore_month", "bring_back", period=JANUARY))
 
 
 def test_what_cannot_go_fails_the_run_by_its_name(at_home: Books):

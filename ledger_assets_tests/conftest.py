@@ -134,6 +134,26 @@ def by_hand(ledger_url: str) -> Iterator[psycopg.Connection]:
 
 
 @pytest.fixture(scope="session")
+def loaded_books(
+    test_server_url: str, template_database: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[str]:
+    """The name of a database that has the rules, and the scenario's first month loaded. Nobody may stay connected."""
+    from ledger_assets_tests import scenario  # noqa: PLC0415 (it imports Dagster, which the other tests do without)
+
+    with cloned(test_server_url, template_database) as url:
+        scenario.store_rules(url)
+        scenario.deliver(url, scenario.FIRST_PERIOD, folder=tmp_path_factory.mktemp("delivery"))
+        yield database_name(url)
+
+
+@pytest.fixture
+def books(test_server_url: str, loaded_books: str) -> Iterator[str]:
+    """The URL of such a database of the test's own."""
+    with cloned(test_server_url, loaded_books) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
 def staged_database(
     test_server_url: str, template_database: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[str]:

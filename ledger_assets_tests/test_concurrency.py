@@ -46,13 +46,6 @@ def loaded_books(test_server_url: str, template_database: str, delivery: Path) -
         yield database_name(url)
 
 
-@pytest.fixture
-def books(test_server_url: str, loaded_books: str) -> Iterator[str]:
-    """The URL of such a database of the test's own."""
-    with cloned(test_server_url, loaded_books) as url:
-        yield url
-
-
 @pytest.fixture(scope="module")
 def alone(test_server_url: str, loaded_books: str) -> Facts:
     """What the books say when one close runs alone."""

@@ -6,7 +6,7 @@ import os
 import re
 import shutil
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Final
@@ -24,10 +24,10 @@ from ledger_assets.reporting.dry_run import render
 from ledger_assets.resources import LedgerResource
 from ledger_assets.settings import Settings
 from ledger_assets.storage.batches import BatchStateError
-from ledger_assets.storage.database import connect, database_name
+from ledger_assets.storage.database import connect
 from ledger_assets.storage.staging import WorkersFailed
 from ledger_assets_tests import scenario
-from ledger_assets_tests.disturbances import cloned, held, waiting_backend
+from ledger_assets_tests.disturbances import held, waiting_backend
 from ledger_assets_tests.logins import superuser
 from ledger_assets_tests.scenario import ACTOR, FIRST_PERIOD, ROWS, SECOND_PERIOD, rows_of, staged_tables, value_of
 from ledger_assets_tests.test_faults import process
@@ -41,24 +41,6 @@ MAY_CHANGE: Final = {
     # What the server added up of the loads, for a close to come; that the month is there, open.
     "control.load_measure", "control.load_measure_total", "control.period",
 }  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def loaded_books(
-    test_server_url: str, template_database: str, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[str]:
-    """The name of a database that has the rules, and the month loaded."""
-    with cloned(test_server_url, template_database) as url:
-        scenario.store_rules(url)
-        scenario.deliver(url, FIRST_PERIOD, folder=tmp_path_factory.mktemp("delivery"))
-        yield database_name(url)
-
-
-@pytest.fixture
-def books(test_server_url: str, loaded_books: str) -> Iterator[str]:
-    """The URL of such a database of the test's own."""
-    with cloned(test_server_url, loaded_books) as url:
-        yield url
 
 
 def rehearse(url: str, period: str = FIRST_PERIOD, *, home: Path | None = None) -> CloseResult:

@@ -39,7 +39,7 @@ POSTED = replace(HALFWAY, state="COMMITTED", progress=Progress(60, 60, 0, 3.0))
 
 
 def watched_as(looks: Sequence[Watched | None], *, terminal: bool = False) -> str:
-    console = Console(file=io.StringIO(), force_terminal=terminal, width=80)
+    console = Console(file=io.StringIO(), force_terminal=terminal, width=80, height=25)
     left = iter(looks)
     watch(lambda: next(left), console, pause=lambda _: None)
     assert next(left, "seen to the end") == "seen to the end"

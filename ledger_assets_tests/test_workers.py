@@ -6,7 +6,7 @@ The trouble is the database's own: a trigger that refuses a worker's checkpoint,
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Final
@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from ledger_assets.storage import staging
 from ledger_assets.storage.batches import BatchStateError
-from ledger_assets.storage.database import as_role, connect, database_name, in_transaction
+from ledger_assets.storage.database import as_role, connect, in_transaction
 from ledger_assets.storage.source_loads import withdraw
 from ledger_assets.storage.staging import Staged, WorkersFailed, stage
 from ledger_assets.storage.workers import Restarted, RulesChanged, restart_worker, slow_workers
@@ -30,24 +30,6 @@ from ledger_assets_tests.test_faults import process
 from ledger_assets_tests.torture.books import Account, account_of, differences
 
 BATCH: Final = f"{FIRST_PERIOD}-MONTHEND"
-
-
-@pytest.fixture(scope="module")
-def loaded_books(
-    test_server_url: str, template_database: str, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[str]:
-    """The name of a database that has the rules, and the month loaded."""
-    with cloned(test_server_url, template_database) as url:
-        scenario.store_rules(url)
-        scenario.deliver(url, FIRST_PERIOD, folder=tmp_path_factory.mktemp("delivery"))
-        yield database_name(url)
-
-
-@pytest.fixture
-def books(test_server_url: str, loaded_books: str) -> Iterator[str]:
-    """The URL of such a database of the test's own."""
-    with cloned(test_server_url, loaded_books) as url:
-        yield url
 
 
 @pytest.fixture(scope="module")

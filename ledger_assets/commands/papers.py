@@ -41,7 +41,7 @@ def statements(period: str, name: str | None, form: str, path: Path | None, as_j
     if path is None:
         say(text.removesuffix("\n"))
         return
-    from ledger_assets.reporting.papers import put
+    from ledger_assets.reporting.filing import put
 
     say(f"{put(path, text.encode())}: {', '.join(statement.title.lower() for statement in made)} of {period}")
 

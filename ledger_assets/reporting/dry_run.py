@@ -5,30 +5,19 @@ page is self-contained, and shows counts, totals and times, never a transaction.
 """
 
 import json
-import os
-from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
-
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from ledger_assets.accounting.months import first_day
 from ledger_assets.accounting.progress import duration
 from ledger_assets.close_result import CloseResult
+from ledger_assets.reporting.filing import put, template
 from ledger_assets.visible import visible_in_json
 
 
 def render(result: CloseResult) -> str:
     """The page. Pure: the same result gives the same text."""
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["duration"] = _duration
-    return environment.get_template("dry_run.html.j2").render(result=result, run=result.dry_run)
+    return template("dry_run.html.j2", {"duration": _duration}).render(result=result, run=result.dry_run)
 
 
 def report_path(home: Path, period: str) -> Path:
@@ -40,24 +29,10 @@ def report_path(home: Path, period: str) -> Path:
 def write(home: Path, result: CloseResult) -> Path:
     """Write page and JSON over those of the dry run before; whoever opens one sees the old or the new, never half."""
     path = report_path(home, result.period)
-    path.parent.mkdir(parents=True, exist_ok=True)
     figures = visible_in_json(json.dumps(asdict(result), indent=2, default=str, ensure_ascii=False))
-    _put(path.with_suffix(".json"), figures.encode())
-    _put(path, render(result).encode())
+    put(path.with_suffix(".json"), figures.encode())
+    put(path, render(result).encode())
     return path
-
-
-def _put(path: Path, content: bytes) -> None:
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with unfinished.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        unfinished.replace(path)
-    finally:
-        with suppress(FileNotFoundError):
-            unfinished.unlink()
 
 
 def _duration(seconds: float | None) -> str:

@@ -3,7 +3,6 @@
 Here: where they lie, and that nobody ever opens half of one. Not here: what stands on them.
 """
 
-import os
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -14,6 +13,7 @@ from ledger_assets.accounting.months import first_day
 from ledger_assets.accounting.statements import STATEMENTS
 from ledger_assets.reporting import page
 from ledger_assets.reporting.close_report import CloseReport
+from ledger_assets.reporting.filing import put
 from ledger_assets.reporting.statement_texts import statement_csv
 
 
@@ -80,19 +80,3 @@ _OTHERS: Final[Mapping[str, tuple[str, Callable[[CloseReport], bytes]]]] = {
 def _path(home: Path, period: str, ending: str) -> Path:
     first_day(period)
     return home / "reports" / period / f"close-report-{period}{ending}"
-
-
-def put(path: Path, content: bytes) -> Path:
-    """Write a file: whoever opens it finds the old one or the new one, on the disk."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with unfinished.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        unfinished.replace(path)
-    finally:
-        with suppress(FileNotFoundError):
-            unfinished.unlink()
-    return path

@@ -10,7 +10,7 @@ from ledger_assets.close_result import Outcome
 from ledger_assets.rehearsal import rehearse
 from ledger_assets.settings import Settings
 from ledger_assets.storage.database import connect, database_name
-from ledger_assets.storage.preflight import data_directory, preflight
+from ledger_assets.storage.preflight import CONNECTIONS_NEEDED, data_directory, preflight
 from ledger_assets.storage.prerequisites import announce, report
 from ledger_assets_tests.checks.evaluations import evaluated, failed, materializations, shown
 from ledger_assets_tests.scenario import FIRST_PERIOD as JANUARY
@@ -78,7 +78,8 @@ def test_too_few_free_connections_are_told_before_the_close_runs_out_of_them(boo
     execute(books, f'ALTER DATABASE "{database_name(books)}" CONNECTION LIMIT 5')
     verdicts = {verdict.gate: verdict for verdict in preflight(books, JANUARY, data=None, performed_by="tester")}
     assert [name for name, verdict in verdicts.items() if not verdict.passed] == ["free_connections"]
-    assert "free by the limit of the database: expected 6, found" in verdicts["free_connections"].detail
+    told = f"free by the limit of the database: expected {CONNECTIONS_NEEDED}, found"
+    assert told in verdicts["free_connections"].detail
     result = rehearse(Settings(database_url=books), JANUARY, performed_by="tester")
     assert (result.exit_code, [problem.split(":")[0] for problem in result.problems]) == (3, ["free_connections"])
 

@@ -16,7 +16,6 @@ PAGES: Final = (
     Page("docs/troubleshooting.md", "three_months"),
     Page("docs/go-live.md", "three_months"),
     Page("docs/starting.md", "no_books"),
-    Page("docs/dry-run.md", "no_books"),
     Page("docs/workers.md", "no_books"),
     Page("docs/reports.md", "three_months"),
     Page("docs/alerts.md", "an_incident"),

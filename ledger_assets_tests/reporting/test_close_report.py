@@ -9,7 +9,7 @@ import pytest
 
 from ledger_assets.accounting.balances import Balances
 from ledger_assets.accounting.gates import GATES
-from ledger_assets.reporting import papers
+from ledger_assets.reporting import filing
 from ledger_assets.reporting.close_report import CloseReport
 from ledger_assets.reporting.page import render
 from ledger_assets.reporting.papers import report_path, write
@@ -213,7 +213,7 @@ def test_a_page_that_cannot_be_written_leaves_the_old_one(tmp_path: Path, monkey
     def full_disk(_: int) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(papers.os, "fsync", full_disk)
+    monkeypatch.setattr(filing.os, "fsync", full_disk)
     with pytest.raises(OSError, match="No space left"):
         write(tmp_path, a_closed_month())
     assert path.read_bytes() == old

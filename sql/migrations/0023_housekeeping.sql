@@ -274,6 +274,12 @@ RETURNS TABLE (rule text, problem text, fix text) LANGUAGE sql STABLE AS $$
       AND NOT EXISTS (SELECT FROM ledger.batch_seal s WHERE s.batch_id = b.batch_id)
     HAVING count(*) > 0
   UNION ALL
+    SELECT 'no_open_batch', format('%s: %s is not finished', the_period, min(b.batch_id)),
+           format('run ledger-assets close %s again, or give it up with ledger-assets abort %s', the_period, min(b.batch_id))
+    FROM control.batch b
+    WHERE the_layer = 'LEDGER' AND b.period = the_period AND b.kind <> 'DRYRUN' AND b.state NOT IN ('COMMITTED', 'ABORTED', 'ROLLED_BACK')
+    HAVING count(*) > 0
+  UNION ALL
     SELECT 'not_being_reversed', format('%s: %s is about to reverse entries of it', the_period, min(r.batch_id)),
            format('let it finish, or give it up with ledger-assets abort %s', min(r.batch_id))
     FROM control.batch b JOIN control.batch r ON r.reverses_batch_id = b.batch_id
@@ -548,6 +554,13 @@ BEGIN
         PERFORM source.require_as_loaded(f.load_id, format('source.%I', 'archived_load_' || f.load_id));
         EXECUTE format('DROP TABLE source.%I', 'archived_load_' || f.load_id);
     END LOOP;
+    -- Who rolls back or reopens holds these months until he has committed; newest first, as he takes them. A batch that he takes out
+    -- meanwhile would leave its loads to be posted again, without a row.
+    PERFORM FROM control.period p
+    WHERE p.period = the_period
+       OR p.period IN (SELECT b.period FROM jsonb_populate_recordset(NULL::control.archived_file, files) AS x
+                       JOIN control.load_batch USING (load_id) JOIN control.batch b ON b.batch_id = load_batch.batch_id)
+    ORDER BY p.period DESC FOR SHARE;
     PERFORM source.lock_period(the_period);
     -- The month before its leaves, as every query locks them.
     EXECUTE format('LOCK TABLE ONLY %s IN ACCESS EXCLUSIVE MODE', month);

@@ -41,8 +41,8 @@ class Overdue:
 def overdue(connection: psycopg.Connection, *, due_day: int, first_period: str, now: datetime) -> list[Overdue]:
     """The months that are overdue at a moment, the earliest first; one query on small tables.
 
-    A month counts when something of it was loaded, reported or announced. Another one counts only when it is the next
-    to be closed and holds such a month up: ten empty months are one message, and not ten.
+    A month counts when something of it was loaded, reported or announced; another one only when it is the next to be
+    closed and holds such a month up: ten empty months before it are one message, and not ten.
 
     Args:
         due_day: the day of the following month on which a month has to be closed at the latest (UTC).

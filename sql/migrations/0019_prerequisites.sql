@@ -297,7 +297,7 @@ SELECT control.month_to_book_in(l.period), 'REFUSED_ROWS', 'load ' || r.load_id,
 FROM (SELECT load_id, count(*) AS n FROM source.rejected_row WHERE status = 'OPEN' GROUP BY load_id) AS r JOIN source.load l USING (load_id)
 UNION ALL
 SELECT b.period, 'OPEN_BATCH', b.batch_id, concat_ws(': ', b.state, b.failure_reason),
-       format('run ledger-assets close %s again: it goes on where it ended, or is staged anew', b.period)
+       format('run ledger-assets close %s again: it goes on where that ended, or stages anew', b.period)
 FROM control.batch b
 WHERE b.kind <> 'DRYRUN' AND b.state NOT IN ('COMMITTED', 'ABORTED', 'ROLLED_BACK')
 UNION ALL

@@ -139,8 +139,7 @@ def report_run(
     subject, title = _subject(run), None
     if names:
         subject = f"{period or run.job_name} {', '.join(names)}"
-        word = "pre-flight check" if kind == "PREFLIGHT_FAILED" else "gate"
-        title = f"{period or run.job_name}: {_listed(word, names)} failed"
+        title = f"{period or run.job_name}: {_listed('gate', names)} failed"
     if kind == "VERIFY_FAILED":
         subject, title = "ledger", None
     elif kind in ("PREFLIGHT_FAILED", "NOT_CERTIFIED") and period and not names:

@@ -160,7 +160,8 @@ BEGIN
         VALUES (the_kind, coalesce(nullif(the_severity, ''), k.severity), the_subject, the_key, left(the_period, 20), left(the_batch, 100),
                 left(audit.masked(the_check), 200), left(coalesce(nullif(audit.masked(the_title), ''), the_subject || ': ' || k.says), 300),
                 left(coalesce(audit.masked(the_expected), ''), 2000), left(coalesce(audit.masked(the_actual), ''), 2000),
-                left(coalesce(nullif(audit.masked(the_advice), ''), k.what_to_do), 2000), CASE WHEN is_run THEN the_run_id END,
+                left(coalesce(nullif(audit.masked(the_advice), ''), replace(k.what_to_do, 'status with the month',
+                                                                              coalesce('status ' || left(the_period, 20), 'status with the month'))), 2000), CASE WHEN is_run THEN the_run_id END,
                 coalesce(audit.masked(the_details), '{}'), coalesce(happened_at, clock_timestamp()), coalesce(happened_at, clock_timestamp()),
                 CASE WHEN k.ends_with = 'NOTICE' THEN clock_timestamp() END)
         RETURNING incident_id INTO found_id;

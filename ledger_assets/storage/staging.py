@@ -145,7 +145,8 @@ def stage_shards(
         raise
     if staged.workers_missing:
         numbers = ", ".join(map(str, staged.workers_missing))
-        reason = f"staging: worker {only} was restarted and has completed; workers {numbers} have not"
+        left = f"worker {numbers} has not" if len(staged.workers_missing) == 1 else f"workers {numbers} have not"
+        reason = f"staging: worker {only} was restarted and has completed; {left}"
         in_transaction(url, lambda connection: fail(connection, batch, performed_by=performed_by, reason=reason))
     return staged
 

@@ -94,6 +94,7 @@ def test_a_run_that_fails_at_gates_is_one_incident_until_the_month_closes(
     assert (found["kind"], found["severity"], found["times_seen"]) == ("GATE_FAILED", "ERROR", 1)
     assert found["title"] == "2024-01: gates fund_reconciliation and record_count failed"
     assert (found["run_id"], found["batch_id"]) == (run.run_id, "2024-01-MONTHEND")
+    assert "ledger-assets status 2024-01, " in found["what_to_do"]
     checks = {check["check"]: check for check in found["details"]["checks"]}
     assert (checks["record_count"]["expected"], checks["record_count"]["actual"]) == ("60", "59")
     assert "TXN-" not in str(found)

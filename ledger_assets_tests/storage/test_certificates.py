@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from ledger_assets.accounting.certificate import CertificateError, minor, sign, to_text
 from ledger_assets.accounting.rederivation import DerivationDiffers
 from ledger_assets.settings import Settings
+from ledger_assets.storage import certificates
 from ledger_assets.storage.batches import BatchStateError
 from ledger_assets.storage.certificate_findings import examine, findings
 from ledger_assets.storage.certificates import Issued, certificate_path, issue
@@ -205,6 +206,27 @@ def test_two_at_once_make_one(closed_url: str, tmp_path: Path) -> None:
         thread.join()
     assert [document.document["sha256"] for document in issued] == [issued[0].document["sha256"]] * 4
     assert sum(one.is_new for one in issued) == 1
+    assert found(closed_url, tmp_path) == []
+
+
+def test_who_was_overtaken_takes_the_certificate_of_the_faster(
+    closed_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another records and publishes after this one has found that there is none."""
+    look = certificates._stored_text
+    faster: list[Issued] = []
+
+    def overtaken(connection: psycopg.Connection, period: str, close_number: int) -> str | None:
+        found = look(connection, period, close_number)
+        if not faster:
+            monkeypatch.setattr(certificates, "_stored_text", look)
+            faster.append(certify(closed_url, tmp_path))
+        return found
+
+    monkeypatch.setattr(certificates, "_stored_text", overtaken)
+    slower = certify(closed_url, tmp_path)
+    assert (faster[0].is_new, slower.is_new) == (True, False)
+    assert slower.document == faster[0].document
     assert found(closed_url, tmp_path) == []
 
 

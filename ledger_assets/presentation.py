@@ -93,6 +93,8 @@ def print_close(result: "CloseResult") -> None:
         print_table("changed against the last close of the month", result.changes)
     for problem in result.problems:
         out.print(f"  {escape(visible(problem))}", soft_wrap=True)
+    for warning in result.warnings:
+        out.print(f"  [yellow]warning:[/] {escape(visible(warning))}", soft_wrap=True)
     for gate in result.gates:
         if gate["offending"]:
             print_table(f"{gate['gate']}: first rows", gate["offending"][:5])

@@ -23,6 +23,7 @@ from ledger_assets.accounting.statement_figures import MonthFigures
 from ledger_assets.accounting.statement_tables import Statement
 from ledger_assets.accounting.statements import STATEMENTS
 from ledger_assets.accounting.verdicts import Verdict
+from ledger_assets.accounting.waiting_rules import WaitingVersion
 
 Row = Mapping[str, Any]
 """A row of the statement that the field is named after; its columns are those of the file in sql/."""
@@ -126,6 +127,7 @@ class CloseReport:
     figures: MonthFigures = field(default_factory=lambda: MonthFigures("", (), ""))
     products: Sequence[Row] = ()
     timing: Sequence[Row] = ()
+    waiting_rules: Sequence[WaitingVersion] = ()
 
     @property
     def period(self) -> str:
@@ -273,6 +275,7 @@ class CloseReport:
             (waiting, f"{waiting:,} delivered transactions are in no posted batch."),
             (exceptions, f"{exceptions:,} transactions wait in the exception queue."),
             (refused, f"{refused:,} refused rows are open."),
+            *((version, f"The {version}. To do: {version.fix}.") for version in self.waiting_rules),
             (self.certificate_refusal, f"The month is not certified: {self.certificate_refusal}"),
         ]
         return [point for is_open, point in points if is_open]

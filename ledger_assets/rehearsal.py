@@ -72,7 +72,9 @@ def rehearse(settings: Settings, period: str, *, performed_by: str, url: str | N
         )
 
     waiting = in_transaction(url, lambda connection: not_taken_in(connection, settings, period))
-    looked_at = timed("pre-flight", lambda: preflight(url, period, data=data, performed_by=performed_by))
+    looked_at = timed(
+        "pre-flight", lambda: preflight(url, period, data=data, performed_by=performed_by, rehearsal=True)
+    )
     if not_ready := [f"{verdict.gate}: {verdict.detail}" for verdict in looked_at if not verdict.passed]:
         return _not_started(period, started, not_ready, waiting)
     try:

@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 from urllib.parse import unquote, urlsplit
 
+from ledger_assets.accounting.counting import counted
 from ledger_assets.accounting.errors import LedgerError
 from ledger_assets.accounting.masking import masked_text
 from ledger_assets.alerts.channels import Channel, read_channels
@@ -49,7 +50,7 @@ class Round:
             return "LEDGER_ALERTS is not set: incidents are recorded and shown, and nobody is told"
         if not self.sent and not self.failures:
             return "nothing is due"
-        return "; ".join([f"{self.sent} messages sent", *self.failures])
+        return "; ".join([f"{counted(self.sent, 'message')} sent", *self.failures])
 
 
 def send_due(settings: Settings, url: str, *, performed_by: str | None = None, seconds: float = SECONDS) -> Round:

@@ -84,8 +84,11 @@ def test_status_says_what_waits(run: Run, tmp_path: Path) -> None:
     )
     assert (
         run("acknowledge-rejections", "2024-01", "--reason", "a test").stdout
-        == "1 refused rows of 2024-01 acknowledged\n"
+        == "1 refused row of 2024-01 acknowledged\n"
     )
+    again = run("acknowledge-rejections", "2024-01", "--reason", "a test")
+    assert again.stdout == "2024-01 has no open refused row\n"
+    assert "changed by the last close: none" in run("status", "2024-01").stdout
     assert json.loads(run("status", "--json").stdout)[0]["refused_rows"] == 0
     assert json.loads(run("status", "2024-01", "--json").stdout)["loads"][0]["rejected"] == 1
 

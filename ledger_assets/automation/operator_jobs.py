@@ -42,6 +42,7 @@ def _rehearsed(result: CloseResult) -> dict[str, Any]:
     return {
         "recommendation": run["recommendation"],
         "reasons": "; ".join(run["reasons"]) or "none",
+        **({"warnings": "; ".join(result.warnings)} if result.warnings else {}),
         **{name: "not measured" if run[name] is None else run[name] for name in figures},
         "steps": table(run["steps"]),
         "gates": table([{name: value for name, value in gate.items() if name != "offending"} for gate in result.gates]),

@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from ledger_assets.accounting.counting import counted
 from ledger_assets.commands.options import PERIOD, SERIAL, as_json, print_json, ready, say
 from ledger_assets.presentation import out, print_error, print_table
 from ledger_assets.settings import Settings
@@ -69,7 +70,8 @@ def _send(settings: Settings, url: str, *, retry: bool) -> None:
             say(sentence)
     if retry:
         with connect(url) as connection:
-            say(f"{retry_deliveries(connection, performed_by=user)} messages are tried again")
+            again = retry_deliveries(connection, performed_by=user)
+            say(f"{counted(again, 'message')} {'is' if again == 1 else 'are'} tried again")
     done = send_due(settings, url, performed_by=user)
     say(done.summary)
     if done.failures:

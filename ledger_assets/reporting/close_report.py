@@ -17,12 +17,14 @@ from typing import Any, Final
 from ledger_assets.accounting.amounts import COMPONENTS
 from ledger_assets.accounting.balances import CONTROLS, Balances
 from ledger_assets.accounting.certificate import Document, fingerprint, signer
+from ledger_assets.accounting.counting import counted
 from ledger_assets.accounting.gates import GATES
 from ledger_assets.accounting.money import from_minor
 from ledger_assets.accounting.statement_figures import MonthFigures
 from ledger_assets.accounting.statement_tables import Statement
 from ledger_assets.accounting.statements import STATEMENTS
 from ledger_assets.accounting.verdicts import Verdict
+from ledger_assets.accounting.waiting_rules import WaitingVersion
 
 Row = Mapping[str, Any]
 """A row of the statement that the field is named after; its columns are those of the file in sql/."""
@@ -126,6 +128,7 @@ class CloseReport:
     figures: MonthFigures = field(default_factory=lambda: MonthFigures("", (), ""))
     products: Sequence[Row] = ()
     timing: Sequence[Row] = ()
+    waiting_rules: Sequence[WaitingVersion] = ()
 
     @property
     def period(self) -> str:
@@ -270,9 +273,10 @@ class CloseReport:
             (not self.ties, "Trial balance and posted lines differ."),
             *((not s.ties, f"{s.title} does not tie: {_untied(s)}.") for s in self.statements.values()),
             *((not p.ties, f"{p.txn_type} by product is not what was posted.") for p in self.by_product),
-            (waiting, f"{waiting:,} delivered transactions are in no posted batch."),
-            (exceptions, f"{exceptions:,} transactions wait in the exception queue."),
-            (refused, f"{refused:,} refused rows are open."),
+            (waiting, f"{counted(waiting, 'delivered transaction')} {_are(waiting)} in no posted batch."),
+            (exceptions, f"{counted(exceptions, 'transaction')} {_are(exceptions)} in the exception queue."),
+            (refused, f"{counted(refused, 'refused row')} {_are(refused)} open."),
+            *((version, f"The {version}. To do: {version.fix}.") for version in self.waiting_rules),
             (self.certificate_refusal, f"The month is not certified: {self.certificate_refusal}"),
         ]
         return [point for is_open, point in points if is_open]
@@ -291,6 +295,10 @@ def moment(value: datetime | None) -> str:
 def in_words(identifier: str) -> str:
     """A gate's or a control's name in words."""
     return identifier.replace("_", " ")
+
+
+def _are(number: int) -> str:
+    return "is" if number == 1 else "are"
 
 
 def _untied(statement: Statement) -> str:

@@ -2,11 +2,12 @@
 
 import json
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import pytest
 from click.testing import CliRunner
-from dagster import DagsterInstance, ExecuteInProcessResult, RunRequest, build_schedule_context
+from dagster import DagsterInstance, ExecuteInProcessResult, build_schedule_context
 
 from ledger_assets.cli import main
 from ledger_assets.definitions import defs
@@ -46,14 +47,18 @@ def test_the_months_go_and_come_back_by_jobs(at_home: Books):
     before = fingerprint(at_home.url)
     assert run(at_home, "rotate_partitions", "make_partitions", ahead=1).success
     assert run(at_home, "refresh_statistics").success
-    assert run(at_home, "archive_source", "take_source_to_archive", dry_run=True).success
+    assert run(at_home, "archive_source").success  # as the Launchpad has it: nothing goes that nobody asked for
     assert not at_home.archive.exists()
-    assert run(at_home, "archive_source").success
+    assert run(at_home, "archive_source", "take_source_to_archive", dry_run=False).success
     assert [path.name for path in at_home.archive.iterdir()] == [JANUARY]
-    still = run(at_home, "archive_ledger", "take_ledger_to_archive", period=JANUARY)
+    to_archive = partial(run, at_home, "archive_ledger", "take_ledger_to_archive")
+    still = to_archive(period=JANUARY, dry_run=False)
     assert not still.success
     assert "it is one of the 12 newest closed months" in failure(still)
-    assert run(at_home, "archive_ledger").success  # nothing is due
+    assert to_archive(period=JANUARY, early=True).success
+    assert [path.name for path in (at_home.archive / JANUARY).iterdir()] == ["source-1"]
+    assert "early is for one month. Fix: name it" in failure(to_archive(early=True))
+    assert to_archive(dry_run=False).success  # nothing is due
     assert run(at_home, "verify_ledger").success
     assert run(at_home, "restore_month", "bring_back", period=JANUARY, ledger=False).success
     assert fingerprint(at_home.url) == before
@@ -62,7 +67,7 @@ def test_the_months_go_and_come_back_by_jobs(at_home: Books):
 
 def test_what_cannot_go_fails_the_run_by_its_name(at_home: Books):
     (at_home.archive / JANUARY / "source-1").mkdir(parents=True)
-    result = run(at_home, "archive_source")
+    result = run(at_home, "archive_source", "take_source_to_archive", dry_run=False)
     assert "source-1: it lies there, and is no archive that this ledger made" in failure(result)
 
 
@@ -85,7 +90,9 @@ def test_the_clock(name: str, job: str, status: str):
                 repository_def=defs.get_repository_def(),
             )
         )
-    assert [type(request) for request in tick.run_requests or []] == [RunRequest]
+    (request,) = tick.run_requests or []
+    (op,) = request.run_config.get("ops", {"": {"config": {}}}).values()
+    assert op["config"] == ({"dry_run": False} if job.startswith("archive") else {}), "what the clock starts is meant"
 
 
 def test_the_commands(at_home: Books, monkeypatch: pytest.MonkeyPatch):

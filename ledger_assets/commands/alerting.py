@@ -68,6 +68,7 @@ def _send(settings: Settings, url: str, *, retry: bool) -> None:
     with dagster_instance(settings) as instance:
         for sentence in look_at_everything(url, instance, performed_by=user):
             say(sentence)
+    say(_looked_for_overdue(settings, url, user))
     if retry:
         with connect(url) as connection:
             again = retry_deliveries(connection, performed_by=user)
@@ -76,6 +77,26 @@ def _send(settings: Settings, url: str, *, retry: bool) -> None:
     say(done.summary)
     if done.failures:
         sys.exit(1)
+
+
+def _looked_for_overdue(settings: Settings, url: str, user: str) -> str:
+    """What the sensor close_overdue does."""
+    from datetime import UTC, datetime
+
+    from ledger_assets.storage.database import in_transaction
+    from ledger_assets.storage.overdue import note_overdue
+
+    late = in_transaction(
+        url,
+        lambda connection: note_overdue(
+            connection,
+            due_day=settings.close_due_day,
+            first_period=settings.first_period,
+            now=datetime.now(UTC),
+            performed_by=user,
+        ),
+    )
+    return f"overdue: {', '.join(month.period for month in late)}" if late else "no month is overdue"
 
 
 def _show(settings: Settings, url: str, period: str | None, *, only_open: bool, as_json: bool) -> None:

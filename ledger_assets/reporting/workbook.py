@@ -301,7 +301,7 @@ def _results_chart(writer: _Writer, sheet: Worksheet, row: int, results: Sequenc
     })  # fmt: skip
     chart.set_legend({"none": True})
     chart.set_y_axis({"reverse": True, "label_position": "low"})
-    chart.set_x_axis({"num_format": "#,##0", "crossing": "min", "num_font": {"size": 8}})
+    chart.set_x_axis({"num_format": "#,##0", "num_font": {"size": 8}})
     chart.set_size({"width": 640, "height": 60 + 40 * len(funds)})
     sheet.insert_chart(row, 0, chart, {"description": "Result of the month by fund"})
 

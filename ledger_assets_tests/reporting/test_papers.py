@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
+from zipfile import ZipFile
 
 import pytest
 from openpyxl import load_workbook
@@ -25,7 +26,7 @@ from ledger_assets.reporting.reading import read_closed
 from ledger_assets.reporting.workbook import is_a_number
 from ledger_assets.reporting.workbook import render as render_workbook
 from ledger_assets_tests.conftest import cloned
-from ledger_assets_tests.reporting.close_months import a_closed_month, a_product, a_verdict, an_empty_month
+from ledger_assets_tests.reporting.close_months import a_batch, a_closed_month, a_product, a_verdict, an_empty_month
 from ledger_assets_tests.reporting.page import Page
 from ledger_assets_tests.scenario import FIRST_PERIOD, SECOND_PERIOD, rows_of
 
@@ -72,7 +73,9 @@ class Books:
 @pytest.fixture(scope="module")
 def books(test_server_url: str, closed_database: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Books]:
     with cloned(test_server_url, closed_database) as url:
-        written = write_all(tmp_path_factory.mktemp("home"), read_closed(url, SECOND_PERIOD))
+        report = read_closed(url, SECOND_PERIOD)
+        assert {batch["batch_id"][:7] for batch in report.batches_before} == {FIRST_PERIOD}
+        written = write_all(tmp_path_factory.mktemp("home"), report)
         moved: dict[Key, Decimal] = defaultdict(Decimal)
         debits: dict[Key, Decimal] = defaultdict(Decimal)
         fund_of = {}
@@ -164,12 +167,19 @@ def test_the_funds_of_the_workbook_are_the_lines(books: Books):
     for _, label, *amounts in sheet.iter_rows(min_row=4, values_only=True):
         if label in FUNDS:
             fund = label
-        elif label in {"Opening balance", "Closing balance"}:
-            found[fund, label] = exact(amounts[2])
+        elif amounts[3] is not None:
+            found[fund, label] = (exact(amounts[2]), exact(amounts[3]))
     for fund in FUNDS:
-        assert found[fund, "Closing balance"] == books.total("12", fund)
+        closing = books.total("12", fund)
         opening = sum(books.movement(code, FIRST_PERIOD) for code in books.codes("12", fund))
-        assert found[fund, "Opening balance"] == opening
+        assert found[fund, "Opening balance"] == (opening, 0), "the books begin in January"
+        assert found[fund, "Closing balance"] == (closing, closing)
+        for label, digit in (("Fees (ujrah)" if fund == "OPERATOR" else "Contributions", "4"), ("Claims", "5")):
+            moved = [
+                -sum(books.movement(code, *periods) for code in books.codes(digit, fund))
+                for periods in ((SECOND_PERIOD,), (FIRST_PERIOD, SECOND_PERIOD))
+            ]
+            assert list(found[fund, label]) == moved
 
 
 def test_the_summary_of_the_workbook_is_the_lines(books: Books):
@@ -317,7 +327,7 @@ def test_the_page_of_the_cfo_has_the_same_figures_in_every_paper(books: Books):
 def test_the_movements_of_the_funds_are_the_lines_in_table_and_chart(books: Books):
     page = Page(books.written.paths["html"].read_text(encoding="utf-8"))
     cover = PdfReader(books.written.paths["pdf"]).pages[0].extract_text()
-    drawn = figures_of_text(cover[cover.index("Movements of the funds") :])
+    drawn = figures_of_text(cover[cover.index("Movements of the funds in IDR") :])
     for place, fund in enumerate(FUNDS):
         opening = sum(books.movement(code, FIRST_PERIOD) for code in books.codes("12", fund))
         income = -sum(books.movement(code, SECOND_PERIOD) for code in books.codes("4", fund))
@@ -455,6 +465,7 @@ def test_a_loss_a_difference_and_a_crowd_of_open_points(tmp_path: Path):
     lonely = AccountFigures("1399-40", "Due from nobody", "ASSET", "WAQF", "2399-10", opening=5)
     report = replace(
         month,
+        batches=[a_batch(), a_batch(batch_id="2025-01-MONTHEND-02")],
         verdicts=[],
         figures=replace(month.figures, accounts=[*accounts, lonely]),
         refusals=[{"reason": f"REASON_{n}", "open": n, "acknowledged": 0, "resolved": 0} for n in range(30)],
@@ -464,6 +475,37 @@ def test_a_loss_a_difference_and_a_crowd_of_open_points(tmp_path: Path):
     pages = [page.extract_text() for page in PdfReader(written.paths["pdf"]).pages]
     assert "does not mirror and stays in the column Company" in " ".join(" ".join(pages).split())
     assert "differs by" in " ".join(pages)
+    assert "more: see the pages behind this one" in pages[0]
+    assert "Certificate" in pages[0], "the CFO's page is one page, however much is open"
+    assert "Trial balance" in pages[1]
+
+
+def test_a_deficit_of_a_fund_is_named_in_every_paper(tmp_path: Path):
+    month = a_closed_month()
+    paid = 3_000_000_000
+    more = {"5110-20": {"debit": paid}, "1100-20": {"credit": paid}}
+    accounts = [
+        replace(a, **{side: getattr(a, side) + minor for side, minor in more.get(a.account_code, {}).items()})
+        for a in month.figures.accounts
+    ]
+    written = write_all(tmp_path, replace(month, figures=replace(month.figures, accounts=accounts)))
+    told = "TABARRU owes 8,854,321.09 more than it owns: a qard of the operator or later surpluses have to cover it."
+    assert told in " ".join(PdfReader(written.paths["pdf"]).pages[0].extract_text().split())
+    assert told in written.paths["html"].read_text(encoding="utf-8")
+    assert told in [row[0] for row in load_workbook(written.paths["xlsx"])["Summary"].iter_rows(values_only=True)]
+    with ZipFile(written.paths["xlsx"]) as book:
+        assert b'"min"' not in book.read("xl/charts/chart1.xml"), "the bars of losses begin at zero"
+
+
+def test_a_chart_of_many_products_leaves_none_out(tmp_path: Path):
+    """Thirty products: the six smallest are one bar, which says how many and how much."""
+    products = [a_product("PREMIUM", f"PRODUCT-{n:02}", "AGENCY", n, f"{n}000.00") for n in range(1, 31)]
+    written = write_all(tmp_path, replace(a_closed_month(), products=products))
+    page = written.paths["html"].read_text(encoding="utf-8")
+    assert page.count("(6 others)") == 1
+    assert "21,000.00  (21)" in page
+    pages = PdfReader(written.paths["pdf"]).pages
+    assert "(6 others)" in "".join(p.extract_text() for p in pages)
 
 
 def test_a_paper_that_cannot_be_written_is_told_and_the_others_are_there(tmp_path: Path):

@@ -108,7 +108,10 @@ class ProductFigures:
 
 @dataclass(frozen=True)
 class CloseReport:
-    """Everything that the papers say about a month, as read from the database."""
+    """Everything that the papers say about a month, as read from the database.
+
+    `batches_before` and `source_before` are those of the month before, to compare counts with.
+    """
 
     month: Row
     batches: Sequence[Row]
@@ -129,6 +132,8 @@ class CloseReport:
     products: Sequence[Row] = ()
     timing: Sequence[Row] = ()
     waiting_rules: Sequence[WaitingVersion] = ()
+    batches_before: Sequence[Row] = ()
+    source_before: Sequence[Row] = ()
 
     @property
     def period(self) -> str:
@@ -290,6 +295,13 @@ def amount(value: Decimal) -> str:
 def moment(value: datetime | None) -> str:
     """A point in time as it is printed; UTC, whatever the server and the reader use."""
     return f"{value.astimezone(UTC):%Y-%m-%d %H:%M} UTC" if value else "–"
+
+
+def seconds(value: Decimal | None) -> str:
+    """A duration as people read it; a dash for a step that the batch's record does not have."""
+    if value is None:
+        return "–"
+    return f"{value:,.1f} s" if value < 120 else f"{value / 60:,.1f} min"
 
 
 def in_words(identifier: str) -> str:

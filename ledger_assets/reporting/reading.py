@@ -29,6 +29,8 @@ def read(connection: psycopg.Connection, period: str, archive: Path | None = Non
         batches = rows(connection, "reporting/batches", period=period)
         balances = read_balances(connection, period, archive)
         month = rows(connection, "reporting/month", period=period)[0]
+        figures = read_figures(connection, period, balances)
+        before = figures.previous_period
         return CloseReport(
             month=month,
             batches=batches,
@@ -48,10 +50,12 @@ def read(connection: psycopg.Connection, period: str, archive: Path | None = Non
             late=rows(connection, "period/late", period=period),
             closes=rows(connection, "period/closes", period=period),
             changes=rows(connection, "period/differences", period=period),
-            figures=read_figures(connection, period, balances),
+            figures=figures,
             products=rows(connection, "reporting/products", period=period, channels=list(COMMON_CHANNELS)),
             timing=rows(connection, "reporting/timing", period=period),
             waiting_rules=_waiting_rules(connection, month, batches),
+            batches_before=rows(connection, "reporting/batches", period=before) if before else (),
+            source_before=rows(connection, "reporting/source_totals", period=before) if before else (),
         )
 
 

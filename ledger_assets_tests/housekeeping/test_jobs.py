@@ -129,7 +129,7 @@ def test_the_commands(at_home: Books, monkeypatch: pytest.MonkeyPatch):
     assert ledger_assets("verify", FEBRUARY, "--entry", "3", "--json")["verdict"] == "PROVEN"
     assert ledger_assets("certificate", FEBRUARY, "--json")["as_certified"]
     assert [one["layer"] for one in ledger_assets("status", FEBRUARY, "--json")["archives"]] == ["LEDGER", "SOURCE"]
-    assert "run ledger-assets restore 2024-02 first" in ledger_assets("explain", "JE-2024-02-000001", code=1)
+    assert "read from the archive 2024-02/ledger-2, proven" in ledger_assets("explain", "JE-2024-02-000001")
     assert [one["restored_at"] for one in ledger_assets("archives", FEBRUARY, "--json")["archives"]].count(None) == 2
     assert "PROVEN 2024-02" in ledger_assets("restore", FEBRUARY)
     assert "nothing of it is archived" in ledger_assets("restore", FEBRUARY, code=1)

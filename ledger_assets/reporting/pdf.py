@@ -71,7 +71,7 @@ def render(report: CloseReport) -> bytes:
     for statement in report.statements.values():
         is_wide = len(statement.columns) > 4
         story += [NextPageTemplate("landscape" if is_wide else "portrait"), PageBreak()]
-        story += _statement(statement, _LANDSCAPE if is_wide else _PORTRAIT)
+        story += _statement(report, statement, _LANDSCAPE if is_wide else _PORTRAIT)
     story += [NextPageTemplate("portrait"), PageBreak()]
     for section in sections(report):
         story += _section(report, section, drawn)
@@ -170,8 +170,10 @@ def _fingerprint(report: CloseReport) -> list[Flowable]:
 # ------------------------------------------------------------------------------------------------ tables
 
 
-def _statement(statement: Statement, width: float) -> list[Flowable]:
-    story: list[Flowable] = [Paragraph(statement.title, HEADING)]
+def _statement(report: CloseReport, statement: Statement, width: float) -> list[Flowable]:
+    when = f"At {report.last_day}" if statement.name == "balance-sheet" else f"For {report.title}"
+    currency = f", amounts in {report.month['currency']}" if report.month["currency"] else ""
+    story: list[Flowable] = [Paragraph(statement.title, HEADING), _paragraph(f"{when}{currency}", NOTE), Spacer(1, 4)]
     if not statement.has_figures:
         story.append(Paragraph("No account has a balance or a movement.", NOTE))
         return story

@@ -245,6 +245,8 @@ def test_the_pdf_prints_the_figures_of_the_lines(books: Books):
         assert code in statements
         assert f"{books.closing(code):,}" in statements or f"{-books.closing(code):,}" in statements
     assert statements.count("Ties:") == 4
+    assert statements.count("For February 2024, amounts in IDR") == 3
+    assert statements.count("At 29 February 2024, amounts in IDR") == 1
 
 
 def test_the_page_shows_the_same_statements(books: Books):

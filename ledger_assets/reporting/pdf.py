@@ -47,7 +47,7 @@ _SIZE, _SMALLEST, _PADDING = 8.2, 4.2, 4
 _HEADING_AND_MORE: Final = 130
 _PORTRAIT: Final = A4[0] - 2 * MARGIN
 _HIGH: Final = A4[1] - TOP - 32 - 12
-_SMALLEST_CHART: Final = 90
+_LEAST_OF_CHART: Final = 0.55
 _LANDSCAPE: Final = A4[1] - 2 * MARGIN
 
 
@@ -98,10 +98,12 @@ def _cover(report: CloseReport, drawn: dict[str, Any]) -> list[Flowable]:
 
 def _chart_of_funds(report: CloseReport, drawn: dict[str, Any], room: float) -> list[Flowable]:
     """In the room that the page has left; none where it would be too small to read."""
-    if "fund_movements" not in drawn or room < _SMALLEST_CHART:
+    if "fund_movements" not in drawn:
         return []
     heading = _paragraph(charts.title("fund_movements", report), HEADING)
-    return [heading, _fitted(drawn["fund_movements"], room - _height([heading]))]
+    room -= _height([heading])
+    drawing = drawn["fund_movements"]
+    return [heading, _fitted(drawing, room)] if room > _LEAST_OF_CHART * drawing.height else []
 
 
 def _height(flowables: Sequence[Flowable]) -> float:

@@ -5,6 +5,7 @@ Here: the figures of a month, and what follows from them. Not here: how they are
 them is personal.
 """
 
+from calendar import monthrange
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
@@ -143,6 +144,12 @@ class CloseReport:
     def title(self) -> str:
         """The month as people say it: January 2025."""
         return f"{date.fromisoformat(f'{self.period}-01'):%B %Y}"
+
+    @property
+    def last_day(self) -> str:
+        """The day of the balance sheet: 31 January 2025."""
+        year, month = map(int, self.period.split("-"))
+        return f"{monthrange(year, month)[1]} {self.title}"
 
     @property
     def is_closed(self) -> bool:

@@ -47,7 +47,9 @@ _SIZE, _SMALLEST, _PADDING = 8.2, 4.2, 4
 _HEADING_AND_MORE: Final = 130
 _PORTRAIT: Final = A4[0] - 2 * MARGIN
 _HIGH: Final = A4[1] - TOP - 32 - 12
-_SMALLEST_CHART: Final = 90
+_LEAST_OF_CHART: Final = 0.55
+_SIZES_OF_COVER: Final = (8.6, 7.2, 6.0)
+"""Of the key figures: smaller where there are many funds."""
 _LANDSCAPE: Final = A4[1] - 2 * MARGIN
 
 
@@ -71,7 +73,7 @@ def render(report: CloseReport) -> bytes:
     for statement in report.statements.values():
         is_wide = len(statement.columns) > 4
         story += [NextPageTemplate("landscape" if is_wide else "portrait"), PageBreak()]
-        story += _statement(statement, _LANDSCAPE if is_wide else _PORTRAIT)
+        story += _statement(report, statement, _LANDSCAPE if is_wide else _PORTRAIT)
     story += [NextPageTemplate("portrait"), PageBreak()]
     for section in sections(report):
         story += _section(report, section, drawn)
@@ -84,24 +86,29 @@ def render(report: CloseReport) -> bytes:
 def _cover(report: CloseReport, drawn: dict[str, Any]) -> list[Flowable]:
     summary = summarize(report)
     currency = f"Amounts in {report.month['currency']}. " if report.month["currency"] else ""
-    story: list[Flowable] = [
-        Paragraph(f"{report.title}: the month on one page", TITLE),
-        _paragraph(f"{currency}Status: {report.status}. {_closed(report)}", TEXT),
-        Spacer(1, 6),
-        _key_figures(report, summary),
-        *(_paragraph(deficit, WRONG) for deficit in summary.deficits),
-    ]
     behind = [*_the_close(summary), *_outcome(report), *_fingerprint(report)]
-    chart = _chart_of_funds(report, drawn, _HIGH - _height([*story, *behind]))
-    return [*story, *chart, *behind]
+    story: list[Flowable] = []
+    for size in _SIZES_OF_COVER:
+        story = [
+            Paragraph(f"{report.title}: the month on one page", TITLE),
+            _paragraph(f"{currency}Status: {report.status}. {_closed(report)}", TEXT),
+            Spacer(1, 6),
+            _key_figures(report, summary, size),
+            *(_paragraph(deficit, WRONG) for deficit in summary.deficits),
+        ]
+        if _height([*story, *behind]) <= _HIGH:
+            break
+    return [*story, *_chart_of_funds(report, drawn, _HIGH - _height([*story, *behind])), *behind]
 
 
 def _chart_of_funds(report: CloseReport, drawn: dict[str, Any], room: float) -> list[Flowable]:
     """In the room that the page has left; none where it would be too small to read."""
-    if "fund_movements" not in drawn or room < _SMALLEST_CHART:
+    if "fund_movements" not in drawn:
         return []
     heading = _paragraph(charts.title("fund_movements", report), HEADING)
-    return [heading, _fitted(drawn["fund_movements"], room - _height([heading]))]
+    room -= _height([heading])
+    drawing = drawn["fund_movements"]
+    return [heading, _fitted(drawing, room)] if room > _LEAST_OF_CHART * drawing.height else []
 
 
 def _height(flowables: Sequence[Flowable]) -> float:
@@ -109,7 +116,7 @@ def _height(flowables: Sequence[Flowable]) -> float:
     return float(sum(f.wrap(_PORTRAIT, _HIGH)[1] + f.getSpaceBefore() + f.getSpaceAfter() for f in flowables))
 
 
-def _key_figures(report: CloseReport, summary: Summary) -> Table:
+def _key_figures(report: CloseReport, summary: Summary, size: float) -> Table:
     """The result first, then what made it, then what is there at the end, then how much work it was."""
     rows: list[list[str]] = []
     extra: list[tuple[Any, ...]] = []
@@ -128,7 +135,7 @@ def _key_figures(report: CloseReport, summary: Summary) -> Table:
         if group is summary.flows:
             rows.append([summary.ratio.label, percent(summary.ratio.now), percent(summary.ratio.before), ""])
     columns = ["", report.period, report.figures.previous_period or "Month before", "Change"]
-    return _table(columns, rows, _PORTRAIT, extra=extra, size=8.6)
+    return _table(columns, rows, _PORTRAIT, extra=extra, size=size)
 
 
 def _the_close(summary: Summary) -> list[Flowable]:
@@ -170,8 +177,10 @@ def _fingerprint(report: CloseReport) -> list[Flowable]:
 # ------------------------------------------------------------------------------------------------ tables
 
 
-def _statement(statement: Statement, width: float) -> list[Flowable]:
-    story: list[Flowable] = [Paragraph(statement.title, HEADING)]
+def _statement(report: CloseReport, statement: Statement, width: float) -> list[Flowable]:
+    when = f"At {report.last_day}" if statement.name == "balance-sheet" else f"For {report.title}"
+    currency = f", amounts in {report.month['currency']}" if report.month["currency"] else ""
+    story: list[Flowable] = [Paragraph(statement.title, HEADING), _paragraph(f"{when}{currency}", NOTE), Spacer(1, 4)]
     if not statement.has_figures:
         story.append(Paragraph("No account has a balance or a movement.", NOTE))
         return story
@@ -200,6 +209,7 @@ _STYLES: Final[Mapping[Kind, Callable[[int], list[tuple[Any, ...]]]]] = {
         ("FONTNAME", (0, n), (-1, n), "Helvetica-Bold"),
         ("TEXTCOLOR", (0, n), (-1, n), ACCENT),
         ("TOPPADDING", (0, n), (-1, n), 7),
+        ("NOSPLIT", (0, n), (-1, n + 1)),
     ],
     Kind.AMOUNT: lambda n: [("LEFTPADDING", (0, n), (0, n), 8)],
     Kind.SUBTOTAL: lambda n: [

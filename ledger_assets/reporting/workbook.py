@@ -242,7 +242,7 @@ def _summary(writer: _Writer, report: CloseReport) -> None:
     certificate = str(report.certificate["sha256"]) if report.certificate else report.certificate_refusal or "none made"
     row = _lines(writer, sheet, row + 1, "Certificate (SHA-256)", [certificate])
     writer.note_on_text(sheet, row)
-    _results_chart(writer, sheet, row + 2, summary.results)
+    _results_chart(writer, sheet, row + 2, summary.results, report.month["currency"])
     sheet.set_column(0, 0, 34)
     sheet.set_column(1, 3, max(20, *(len(_shown(f.now)) + 2 for f in summary.all_figures)))
     sheet.freeze_panes(4, 1)
@@ -287,7 +287,9 @@ def _lines(writer: _Writer, sheet: Worksheet, row: int, heading: str, lines: Seq
     return row + len(lines) + 1
 
 
-def _results_chart(writer: _Writer, sheet: Worksheet, row: int, results: Sequence[KeyFigure]) -> None:
+def _results_chart(
+    writer: _Writer, sheet: Worksheet, row: int, results: Sequence[KeyFigure], currency: str | None
+) -> None:
     """The result of each fund, drawn by the spreadsheet from the cells above; none where one of them is text."""
     funds = results[:-1]
     if not funds or not all(f.now is not None and is_a_number(f.now) for f in funds):
@@ -296,7 +298,7 @@ def _results_chart(writer: _Writer, sheet: Worksheet, row: int, results: Sequenc
     chart = writer.book.add_chart({"type": "bar"})
     cells = f"${first + 1}:$%s${first + len(funds)}"
     chart.add_series({
-        "name": "Result by fund", "categories": f"=Summary!$A{cells % 'A'}",
+        "name": f"Result by fund{f' in {currency}' if currency else ''}", "categories": f"=Summary!$A{cells % 'A'}",
         "values": f"=Summary!$B{cells % 'B'}", "fill": {"color": "#14506b"}, "gap": 60,
     })  # fmt: skip
     chart.set_legend({"none": True})

@@ -5,6 +5,7 @@ account one is follows from the first digit of its code, as rules/chart_of_accou
 """
 
 import csv
+import io
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterator
@@ -245,6 +246,8 @@ def test_the_pdf_prints_the_figures_of_the_lines(books: Books):
         assert code in statements
         assert f"{books.closing(code):,}" in statements or f"{-books.closing(code):,}" in statements
     assert statements.count("Ties:") == 4
+    assert statements.count("For February 2024, amounts in IDR") == 3
+    assert statements.count("At 29 February 2024, amounts in IDR") == 1
 
 
 def test_the_page_shows_the_same_statements(books: Books):
@@ -495,6 +498,27 @@ def test_a_deficit_of_a_fund_is_named_in_every_paper(tmp_path: Path):
     assert told in [row[0] for row in load_workbook(written.paths["xlsx"])["Summary"].iter_rows(values_only=True)]
     with ZipFile(written.paths["xlsx"]) as book:
         assert b'"min"' not in book.read("xl/charts/chart1.xml"), "the bars of losses begin at zero"
+
+
+def test_twelve_funds_have_one_page_and_no_heading_stands_alone():
+    month = a_closed_month()
+    funds = [f"FUND-{n:02}" for n in range(12)]
+    accounts = [
+        replace(a, account_code=f"{a.account_code}-{fund}", fund=fund, mirror_account_code=None)
+        for fund in funds
+        for a in month.figures.accounts[:6]
+    ]
+    report = replace(
+        month,
+        funds=[{**month.funds[0], "fund": fund} for fund in funds],
+        figures=replace(month.figures, accounts=accounts, funds=None),
+    )
+    pages = [page.extract_text() for page in PdfReader(io.BytesIO(render_pdf(report))).pages]
+    assert "Certificate" in pages[0]
+    assert "Trial balance" in pages[1]
+    for page in pages:
+        *_, last = page[: page.index("Figures as of")].strip().splitlines()
+        assert not last.endswith(("statement of surplus or deficit", *funds[:1])), last
 
 
 def test_a_chart_of_many_products_leaves_none_out(tmp_path: Path):

@@ -42,7 +42,7 @@ class Commands(click.Group):
                 error.show()
             code = 1
         except click.Abort:
-            print_error("interrupted")
+            print_error("interrupted. Nothing is half done: run the command again.")
             code = 1
         except SystemExit as end:
             code = end.code

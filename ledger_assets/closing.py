@@ -20,6 +20,10 @@ from ledger_assets.storage.database import in_transaction, ledger_url
 from ledger_assets.storage.periods import closes, differences
 from ledger_assets.storage.reading import rows
 
+INTERRUPTED = "interrupted; nothing is half posted. Fix: run it again: it goes on where it ended"
+_INTERRUPTS = ("DagsterExecutionInterruptedError", "KeyboardInterrupt")
+"""What Ctrl-C, or whoever cancels a run, becomes of a step."""
+
 ERROR, WARN = AssetCheckSeverity.ERROR, AssetCheckSeverity.WARN
 
 
@@ -145,7 +149,8 @@ def _problems(run: ExecuteInProcessResult) -> list[str]:
             steps.append(f"{event.step_key}: {failure.user_failure_data.description}")
         elif failure.error and "AssetCheckFailed" not in (failure.error.cls_name or ""):
             cause = failure.error.cause or failure.error
-            steps.append(f"{event.step_key}: {cause.message.strip()}")
+            is_interrupt = cause.cls_name in _INTERRUPTS
+            steps.append(f"{event.step_key}: {INTERRUPTED if is_interrupt else cause.message.strip()}")
     return checks + steps
 
 

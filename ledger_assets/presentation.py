@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
 from rich import box
+from rich.cells import cell_len
 from rich.console import Console, JustifyMethod
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
     from ledger_assets.close_result import CloseResult
 
 _SPACE_BETWEEN = 3
-_LONGEST_WORD = 24
+_LONGEST_WORD = 10
+"""A date is as long; longer words go on in the next line where the terminal is narrow."""
 WIDTH_WITHOUT_TERMINAL = 160
 """Columns to use when nobody's terminal says how wide it is: in a pipe, a log, a CI run."""
 
@@ -54,31 +56,47 @@ def progress_bar(title: str, total: int | None) -> Iterator[Advance]:
 def print_table(title: str, rows: Sequence[Mapping[str, Any]]) -> None:
     """Rows as a table, numbers to the right with thousands separators; a note when there are none.
 
-    Where a terminal is too narrow for its numbers and words, each row is a list of its own: a number that goes on in
+    Where a terminal is too narrow for its numbers, each row is a list of its own: a number that goes on in
     the next line is read wrongly.
     """
     if not rows:
         out.print(f"{title}: none")
         return
-    needed = _widths_needed(rows)
-    if sum(needed.values()) + _SPACE_BETWEEN * len(needed) > out.width:
+    widths = _widths(rows, out.width)
+    if widths is None:
         _print_lists(title, rows)
         return
     table = Table(title=title, title_justify="left", header_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
     for column, value in rows[0].items():
         justify: JustifyMethod = "right" if isinstance(value, int | Decimal) else "left"
-        table.add_column(column.replace("_", " "), justify=justify, overflow="fold", min_width=needed[column])
+        table.add_column(column.replace("_", " "), justify=justify, overflow="fold", width=widths[column])
     for row in rows:
         table.add_row(*(escape(_shown(value)) for value in row.values()))
     out.print(table)
 
 
-def _widths_needed(rows: Sequence[Mapping[str, Any]]) -> dict[str, int]:
-    """The width of each column that breaks no number and no word; very long words may be broken."""
-    return {
-        column: max(map(len, [*column.split("_"), *(word for row in rows for word in _unbroken(row[column]))]))
-        for column in rows[0]
+def _widths(rows: Sequence[Mapping[str, Any]], available: int) -> dict[str, int] | None:
+    """How wide each column is so that no number and no date is broken; None when they do not fit.
+
+    The columns that miss least get what they miss first.
+    """
+    texts = {column: [column.replace("_", " "), *(_shown(row[column]) for row in rows)] for column in rows[0]}
+    widths = {
+        column: max(map(cell_len, [*column.split("_"), *(word for row in rows for word in _unbroken(row[column]))]))
+        for column in texts
     }
+    left = available - sum(widths.values()) - _SPACE_BETWEEN * len(widths)
+    if left < 0:
+        return None
+    missing = {
+        column: max(cell_len(line) for text in texts[column] for line in text.split("\n")) - width
+        for column, width in widths.items()
+    }
+    for position, column in enumerate(sorted(missing, key=lambda column: missing[column])):
+        more = min(max(missing[column], 0), left // (len(missing) - position))
+        widths[column] += more
+        left -= more
+    return widths
 
 
 def _unbroken(value: Any) -> list[str]:

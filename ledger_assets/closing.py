@@ -12,6 +12,7 @@ from dagster._core.errors import DagsterUnknownPartitionError
 
 from ledger_assets.assets.close_report import NOT_CERTIFIED
 from ledger_assets.assets.preflight import PREFLIGHT, is_of_preflight
+from ledger_assets.automation.dead_runs import end_dead_runs, tags_of_this_process
 from ledger_assets.close_result import CloseResult, Outcome
 from ledger_assets.definitions import defs
 from ledger_assets.settings import Settings
@@ -39,10 +40,12 @@ def close(settings: Settings, period: str, *, log_level: str = "CRITICAL") -> Cl
     url = ledger_url(settings)
     closes_before = in_transaction(url, lambda connection: closes(connection, period))
     with dagster_instance(settings) as instance:
+        end_dead_runs(instance)
         try:
             run = job.execute_in_process(
                 partition_key=period,
                 instance=instance,
+                tags=dict(tags_of_this_process()),
                 raise_on_error=False,
                 run_config={"loggers": {"console": {"config": {"log_level": log_level}}}},
             )

@@ -35,6 +35,7 @@ from ledger_assets.assets.close_report import NOT_CERTIFIED
 from ledger_assets.assets.ledger_entries import REFUSED
 from ledger_assets.assets.overtaken import NO_INCIDENT
 from ledger_assets.assets.preflight import PREFLIGHT, is_of_preflight
+from ledger_assets.automation.dead_runs import end_dead_runs
 from ledger_assets.automation.operator_jobs import RECOMMENDATION
 from ledger_assets.storage.incidents import (
     Noted,
@@ -80,6 +81,7 @@ class _Ended(NamedTuple):
 def note_runs(connection: psycopg.Connection, instance: DagsterInstance, *, performed_by: str) -> Noted:
     """Open one incident for each run that failed, however many of its checks did; end what a success ends."""
     read_to, since = hold_source(connection, "runs")
+    end_dead_runs(instance)
     read_to = _read_to(instance, read_to)
     ended, seen_to = _ended(instance, max(0, read_to - OVERLAP), since)
     known = noted_before(connection, {_occurrence(one.run) for one in ended})
@@ -175,7 +177,7 @@ def report_run(
         expected=_joined(facts, "expected"),
         actual=_joined(facts, "actual"),
         run_id=run.run_id,
-        details={"checks": facts, "detail": _detail(checks, failures)},
+        details={"checks": facts, "detail": _detail(checks, failures) or _why_it_ended(instance, run)},
         occurrence=_occurrence(run),
         happened_at=happened_at,
         performed_by=performed_by,
@@ -237,6 +239,13 @@ def _detail(checks: Sequence[AssetCheckEvaluation], failures: Sequence[Any]) -> 
         elif failure.error:
             said.append(_first_words(failure.error))
     return "; ".join(dict.fromkeys(said))[:1000]
+
+
+def _why_it_ended(instance: DagsterInstance, run: DagsterRun) -> str:
+    """Of a run that failed beside its steps: its process died."""
+    records = instance.get_records_for_run(run.run_id, of_type=DagsterEventType.RUN_FAILURE).records
+    events = [record.event_log_entry.dagster_event for record in records]
+    return next((event.message.partition("\n")[0][:500] for event in events if event and event.message), "")
 
 
 def _step_failures(instance: DagsterInstance, run_id: str) -> list[Any]:

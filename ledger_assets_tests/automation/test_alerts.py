@@ -1,12 +1,15 @@
 """The sensors of alerts: real runs, checks and ticks of Dagster, seen by real ticks of ours."""
 
 import logging
+import multiprocessing
+import time
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from dagster import (
     AssetCheckResult,
@@ -17,6 +20,7 @@ from dagster import (
     DagsterInstance,
     DagsterRunStatus,
     ExecuteInProcessResult,
+    RunsFilter,
     SensorDefinition,
     SkipReason,
     asset,
@@ -34,6 +38,7 @@ from dagster._daemon.sensor import execute_sensor_iteration
 from dagster._time import get_current_datetime
 
 from ledger_assets.automation import alerts, run_incidents
+from ledger_assets.automation.dead_runs import PLACE, PROCESS, end_dead_runs, tags_of_this_process
 from ledger_assets.definitions import defs
 from ledger_assets.resources import LedgerResource
 from ledger_assets.storage.database import connect
@@ -199,6 +204,32 @@ def test_what_the_posting_refuses_is_told_by_its_kind(ledger_url: str, instance:
     (found,) = incidents(ledger_url)
     assert (found["kind"], found["title"]) == ("PREFLIGHT_FAILED", "2024-01: pre-flight failed")
     assert "PAYROLL is FAILED" in found["details"]["detail"]
+
+
+def test_a_close_whose_process_died_holds_nothing_up_and_is_told(
+    ledger_url: str, instance: DagsterInstance, tmp_path: Path
+):
+    """Dagster would take it for running for ever: the queue would stand still, and the sensor leave the month to it."""
+    scenario.store_rules(ledger_url)
+    scenario.deliver(ledger_url, JANUARY, folder=tmp_path)
+    process = multiprocessing.get_context("spawn").Process(target=time.sleep, args=(600,))
+    process.start()
+    tags = {**tags_of_this_process(), PROCESS: str(process.pid), "dagster/partition": JANUARY}
+    tags["ledger_assets/process_started"] = str(psutil.Process(process.pid).create_time())
+    elsewhere = {**tags, PLACE: "another machine", PROCESS: "1"}
+    for about in (tags, elsewhere):
+        instance.create_run_for_job(
+            defs.resolve_job_def("month_close"), tags=about, status=DagsterRunStatus.STARTED, run_config=QUIET
+        )
+    assert end_dead_runs(instance) == []
+    process.kill()
+    process.join()
+    assert tick(alerts.alert_on_runs, instance, ledger_url) == "1 new ended runs: 1 incidents noted, 0 over"
+    (found,) = incidents(ledger_url)
+    assert (found["kind"], found["title"]) == ("RUN_FAILED", "2024-01 month_close: the run failed")
+    assert found["details"]["detail"].startswith(f"its process {process.pid} died; nothing is half posted")
+    (running,) = instance.get_runs(RunsFilter(statuses=[DagsterRunStatus.STARTED]))
+    assert running.tags[PLACE] == "another machine"
 
 
 @op

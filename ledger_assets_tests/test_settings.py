@@ -1,6 +1,9 @@
 """The environment as the one input of Settings."""
 
 import base64
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -82,3 +85,14 @@ def test_an_error_never_shows_a_key(key: str):
     with pytest.raises(SettingsError, match="32 random bytes") as caught:
         Settings.from_environment({"LEDGER_SIGNING_KEY": key})
     assert key not in f"{caught.value!r} {caught.value.__cause__!r} {caught.value.args}"
+
+
+@pytest.mark.parametrize(("given", "kept"), [(None, "dirty_decay_ms:30000"), ("dirty_decay_ms:1", "dirty_decay_ms:1")])
+def test_polars_is_told_to_keep_memory_before_it_is_imported(given: str | None, kept: str):
+    environment = {name: text for name, text in os.environ.items() if name != "_RJEM_MALLOC_CONF"}
+    environment |= {"_RJEM_MALLOC_CONF": given} if given else {}
+    # Polars puts its own wishes before what it finds, and the last of several counts.
+    program = "import os, ledger_assets.accounting.posting; print(os.environ['_RJEM_MALLOC_CONF'])"
+    ended = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
+    assert ended.stdout.strip().startswith("dirty_decay_ms:500,")
+    assert ended.stdout.strip().endswith("," + kept)

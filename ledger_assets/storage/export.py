@@ -33,7 +33,7 @@ def export(
     The file is there completely or not at all, and not before the audit trail says that `performed_by` (None: the
     database's user) made it. The entries of an archived month are read from its files below `archive`, and proven.
 
-    Raises NotClosedError when the month has no balances, ArchiveMissing and ArchiveAltered for a file that does not prove.
+    Raises NotClosedError when the month has no balances, ArchiveMissing and ArchiveAltered when a file does not prove.
     """
     connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")  # entries and balances of one moment
     with connection.cursor(row_factory=class_row(Balance)) as cursor:

@@ -85,6 +85,12 @@ class LedgerResource(ConfigurableResource):  # type: ignore[type-arg]
         return as_role(self.url, role) if self.url else ledger_url(self.settings, role)
 
     @property
+    def owner_url(self) -> str:
+        """The URL of the ledger with the rights of its owner. Raises DatabaseError for a login without them."""
+        require_role(administrator_url(self.settings), "ledger_owner")
+        return ledger_url(self.settings, "ledger_owner")
+
+    @property
     def archive_place(self) -> "Place":
         """Where months are archived, and by whom. Raises DatabaseError for a login that may not be batch_admin."""
         from ledger_assets.storage.archiving import Place  # noqa: PLC0415 (the close does without it)

@@ -137,6 +137,7 @@ def test_what_starts_by_itself_and_what_is_off_until_it_is_switched_on():
         "month_close_on_last_day": ("STOPPED", "0 23 L * *"),
         "rotate_daily": ("RUNNING", "0 2 * * *"),
         "refresh_statistics_daily": ("RUNNING", "30 2 * * *"),
+        "maintain_weekly": ("STOPPED", "0 1 * * 0"),
         "archive_source_monthly": ("STOPPED", "0 4 15 * *"),
         "archive_ledger_monthly": ("STOPPED", "0 5 15 * *"),
     }

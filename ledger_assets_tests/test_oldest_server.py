@@ -12,9 +12,10 @@ from ledger_assets.storage.archives import ACTIVE_MONTHS
 from ledger_assets.storage.archiving import Place, archive_month, restore_month
 from ledger_assets.storage.batches import GateFailed
 from ledger_assets.storage.corrections import roll_back
-from ledger_assets.storage.database import connect, create_database, with_database
+from ledger_assets.storage.database import as_role, connect, create_database, with_database
 from ledger_assets.storage.derived_batches import reverse_batch
 from ledger_assets.storage.housekeeping import rotate
+from ledger_assets.storage.maintenance import Maintenance, maintain
 from ledger_assets.storage.migrations import migrate
 from ledger_assets.storage.verification import verify
 from ledger_assets_tests import scenario
@@ -152,3 +153,26 @@ def test_what_is_changed_by_hand_is_refused_before_the_posting_and_after_it(olde
     for table in ("ledger.je_line", "ledger.je_line_2024_01", "ledger.je_line_2024_01_monthend_a2_w001"):
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
             scenario.execute(oldest_url, f"UPDATE {table} SET amount = amount * 2")
+
+
+def test_half_empty_indexes_are_rebuilt(oldest_url: str, tmp_path: Path):
+    """Here and not on the embedded server, which has no pgstattuple."""
+    scenario.deliver(oldest_url, JANUARY, folder=tmp_path)
+    owner = as_role(oldest_url, "ledger_owner")
+    with connect(oldest_url) as connection:
+        connection.execute("CREATE EXTENSION pgstattuple")
+    assert "pg_stat_scan_tables" in maintain(owner).not_looked_at
+    with connect(oldest_url) as connection:
+        connection.execute("GRANT pg_stat_scan_tables TO ledger_owner")
+        connection.execute(
+            "INSERT INTO source.rejected_row (load_id, row_number, reasons, raw) "
+            "SELECT 1, n, ARRAY['X'], '{}' FROM generate_series(1, 60000) AS n"
+        )
+        connection.execute("DELETE FROM source.rejected_row WHERE row_number % 20 <> 0")
+    before = scenario.fingerprint(oldest_url)
+    assert [(piece.what, piece.of, piece.done) for piece in maintain(owner).pieces] == [
+        ("VACUUM", "source.rejected_row", True),
+        ("REINDEX", "source.rejected_row_pkey", True),
+    ]
+    assert maintain(owner) == Maintenance()
+    assert scenario.fingerprint(oldest_url) == before

@@ -41,6 +41,29 @@ def rotate(ahead: int, dry_run: bool, as_json: bool) -> None:
         click.echo(f"left for the next time, somebody had them locked: {', '.join(result.left)}")
 
 
+@click.command()
+@_DRY_RUN
+@as_json
+def maintain(dry_run: bool, as_json: bool) -> None:
+    """Vacuum tables that are worn and rebuild indexes that are half empty; autovacuum does the rest.
+
+    It waits a second for a lock and then leaves the table, and does nothing while a month is being closed.
+    """
+    from ledger_assets.storage.maintenance import OWNER
+    from ledger_assets.storage.maintenance import maintain as put_right
+
+    result = put_right(ready(Settings.from_environment(), OWNER), dry_run=dry_run)
+    if as_json:
+        print_json(asdict(result))
+        return
+    if result.pieces:
+        print_table("worn" if dry_run else "maintained", [asdict(piece) for piece in result.pieces])
+    else:
+        say("nothing is worn")
+    if result.not_looked_at:
+        say(result.not_looked_at)
+
+
 def _layers(source: bool, ledger: bool) -> "list[Layer]":
     from ledger_assets.storage.archives import ACTIVE_MONTHS
 

@@ -120,6 +120,9 @@ def export(period: str, notation: str, path: Path) -> None:
     from ledger_assets.storage.database import connect
     from ledger_assets.storage.export import export as write_month
 
-    with connect(ready(Settings.from_environment())) as connection:
-        entries = write_month(connection, period, path, notation=notation, performed_by=getpass.getuser())
+    settings = Settings.from_environment()
+    with connect(ready(settings)) as connection:
+        entries = write_month(
+            connection, period, path, notation=notation, performed_by=getpass.getuser(), archive=settings.archive
+        )
     say(f"{path}: {counted(entries, 'entry', 'entries')} of {period}")

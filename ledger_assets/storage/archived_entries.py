@@ -7,7 +7,10 @@ does not prove raises: there is no half answer.
 Here: rows out of files, as the queries give them out of tables. Not here: what they mean (explaining).
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from datetime import date, timedelta
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -17,8 +20,10 @@ from psycopg.types.json import Jsonb
 
 from ledger_assets.accounting.explanation import EntryName
 from ledger_assets.accounting.money import from_minor
+from ledger_assets.accounting.plain_text import Entry
 from ledger_assets.accounting.seal import ENTRIES_PER_BLOCK
 from ledger_assets.accounting.seal_differences import Rows
+from ledger_assets.accounting.verification import SealedBatch, check_chain, check_seal
 from ledger_assets.storage.archived_rows import (
     ArchiveAltered,
     ArchivedWorker,
@@ -31,7 +36,13 @@ from ledger_assets.storage.archived_rows import (
 )
 from ledger_assets.storage.entry_proofs import look_at_entry
 from ledger_assets.storage.reading import records
-from ledger_assets.storage.verification import Verification
+from ledger_assets.storage.verification import (
+    Verification,
+    read_batches,
+    read_chain,
+    read_meanings,
+    read_workers,
+)
 
 BY_SHA256: Final = "by the SHA-256 that was recorded when it was archived"
 
@@ -51,6 +62,31 @@ class _Strict(Verification):
         if problems:
             raise altered(where, problems)
         return rows
+
+    def month(self) -> Iterator[tuple[SealedBatch, Rows]]:
+        """The posted rows of the month, worker by worker, each proven against its seal before it is given."""
+        batches, chain = read_batches(self.connection), read_chain(self.connection)
+        self.meanings = read_meanings(self.connection)
+        self.report.differences += check_chain(chain, {one.batch_id: one for one in batches})
+        for batch in batches:
+            if (batch.period, batch.state) != (self.period, "COMMITTED"):
+                continue
+            workers = read_workers(self.connection, batch.batch_id)
+            self.report.differences += check_seal(batch, workers)
+            dictionary = self.meanings.dictionary(batch.dictionary or "")
+            for worker in workers:
+                rows = self.rows_of(batch, worker, batch.batch_id) if worker.sealed_entries else None
+                if rows is not None:
+                    self._check_rows(batch, worker, rows, dictionary)
+                self.require_proven(batch.period)
+                if rows is not None:
+                    yield batch, rows
+
+    def require_proven(self, what: str) -> None:
+        """Raises ArchiveAltered for anything that was found."""
+        for finding in [*self.report.differences, *self.report.not_looked_at]:
+            fix = "run ledger-assets verify, which names everything"
+            raise ArchiveAltered(what, f"it is not proven: {finding}", fix)
 
 
 class Archive:
@@ -108,16 +144,29 @@ class Archive:
                 break
         return found
 
+    def posted(self, period: str) -> Iterator[Entry]:
+        """Every entry of a month in the order of their numbers, as an export has them."""
+        looking = _Strict(self.connection, None, period, self.root)
+        for batch, rows in looking.month():
+            found = records(self.connection, "archive/descriptions", batch_id=batch.batch_id)
+            called = {row["template_id"]: row["description"] for row in found}
+            codes, late = looking.meanings.accounts, batch.kind == "MONTHEND"
+            lines = groupby(rows.lines.iter_rows(), key=itemgetter(0))
+            for header, (_, of_entry) in zip(rows.headers.iter_rows(named=True), lines, strict=True):
+                yield Entry(
+                    header["je_number"],
+                    _day(header["je_date"]),
+                    called[header["template_id"]],
+                    header["source_id"],
+                    tuple((codes[account], from_minor(amount)) for _, _, account, amount in of_entry),
+                    _day(header["original_date"]) if late and header["original_date"] is not None else None,
+                )
+
     def _proven(self, name: EntryName) -> tuple[Rows, str, int]:
         """The rows of the block of an entry, its batch and its worker."""
         looking = _Strict(self.connection, None, name.period, self.root)
         proof, rows = look_at_entry(looking, name.period, name.je_number)
-        for finding in [*looking.report.differences, *looking.report.not_looked_at]:
-            raise ArchiveAltered(
-                str(name),
-                f"it is not proven: {finding}",
-                f"run ledger-assets verify {name.period}, which names everything",
-            )
+        looking.require_proven(str(name))
         if proof is None or rows is None:
             raise ArchiveAltered(str(name), "no worker of its batch has its number", "run ledger-assets verify")
         link = proof["chain"]
@@ -174,6 +223,10 @@ _NO_TRANSACTION: Final = (
     "txn_id", "txn_type", "policy_id", "product_code", "channel", "txn_date", "bank_value_date", "gross_amount",
     "tabarru_amount", "tanahud_amount", "ujroh_amount", "source_period", "load_id", "row_number", "file_name",
 )  # fmt: skip
+
+
+def _day(days: int) -> date:
+    return date(1970, 1, 1) + timedelta(days=days)
 
 
 def _amounts(line: dict[str, Any]) -> dict[str, Any]:

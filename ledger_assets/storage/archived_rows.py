@@ -48,6 +48,24 @@ TRANSACTIONS: Final = pl.Schema(
 """As they were delivered, amounts in major units; month and load are those of the file."""
 SCHEMAS: Final[Mapping[str, pl.Schema]] = {"headers": HEADERS, "lines": LINES, "transactions": TRANSACTIONS}
 
+COLUMNS: Final[Mapping[str, str]] = {
+    "je_number": "the entry's number, which counts from 1 in the month; headers lie in this order",
+    "je_date": "the day that the entry is booked on",
+    "original_date": "the day of a transaction that came too late for its own month; null for any other",
+    "template_id": "what kind of entry it is: see templates",
+    "source_entry": "which of the entries that the template makes of one transaction",
+    "total_amount": "the sum of the entry's debits, in whole minor units of the book currency (a hundredth)",
+    "source_id": "txn_id of the transaction that it was made of",
+    "line_number": "the line's number in its entry; lines lie in the order of both numbers",
+    "account_id": "see accounts",
+    "amount": "whole minor units; debit positive, credit negative",
+}
+"""What an auditor has to know of the columns of headers and lines; it stands in the manifest."""
+TRANSACTION_COLUMNS: Final[Mapping[str, str]] = {
+    "*_amount": "major units of the currency, exact, as they were delivered; gross is the sum of the others",
+    "row_number": "the row in the file that was delivered; rows lie in this order",
+}
+
 
 class ArchiveMissing(LedgerError):  # noqa: N818 - what happened
     """A file of an archive cannot be looked at: nobody can say whether it is as it was."""
@@ -96,8 +114,8 @@ def looked_at(file: Stored, where: pl.Expr | None = None) -> tuple[pl.DataFrame 
     elif where is not None:
         return pl.scan_parquet(BytesIO(content)).filter(where).select(schema.names()).collect().cast(schema), []
     try:
-        # Without Arrow's threads: where Polars and they were in one process, every third aborted at its end, after all
-        # was done and said, with 134 in place of its exit code (pyarrow 26, polars 2.1).
+        # Without Arrow's threads: every third process that had read eight million rows with them, beside Polars,
+        # aborted at its end, with 134 in place of its exit code (pyarrow 26, polars 2.1).
         table = pa.parquet.ParquetFile(BytesIO(content)).read(use_threads=False)
         frame = pl.DataFrame(pl.from_arrow(table)).select(schema.names())
         frame = frame.cast(schema) if frame.schema != schema else frame

@@ -25,12 +25,6 @@ def is_archived(connection: psycopg.Connection, period: str, layer: Layer = "LED
     return bool(rows(connection, "archive/is_archived", period=period, layer=layer)[0]["is_archived"])
 
 
-def refuse_archived(connection: psycopg.Connection, period: str, what: str) -> None:
-    """For readers of entries, who would find none. Raises Archived."""
-    if is_archived(connection, period):
-        raise Archived(what, f"the entries of {period} are archived", f"run ledger-assets restore {period} first")
-
-
 def archived_sources(connection: psycopg.Connection) -> list[str]:
     """The months some of whose transactions lie in files, where no query finds them."""
     return [row["period"] for row in rows(connection, "archive/archived_sources")]

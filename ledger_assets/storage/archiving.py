@@ -32,8 +32,10 @@ from ledger_assets.storage.archive_files import (
 )
 from ledger_assets.storage.archived_rows import (
     AMOUNTS,
+    COLUMNS,
     HEADERS,
     LINES,
+    TRANSACTION_COLUMNS,
     TRANSACTIONS,
     Stored,
     read_strictly,
@@ -212,6 +214,7 @@ def _export_entries(place: Place, period: str, directory: Path, _: int) -> tuple
             "seals": records(connection, "archive/seals", period=period),
             "accounts": records(connection, "seal/chart"),
             "templates": records(connection, "seal/templates"),
+            "columns": COLUMNS,
         }
     return files, write_manifest(directory, period, "LEDGER", files, about)
 
@@ -249,7 +252,7 @@ def _export_transactions(place: Place, period: str, directory: Path, active_mont
             files.append(
                 write_rows(directory, f"load-{load['load_id']}", "transactions", written, load_id=load["load_id"])
             )
-    return files, write_manifest(directory, period, "SOURCE", files, {"loads": loads})
+    return files, write_manifest(directory, period, "SOURCE", files, {"loads": loads, "columns": TRANSACTION_COLUMNS})
 
 
 def _prove_entries(place: Place, period: str, directory: Path, files: Sequence[File]) -> None:

@@ -10,7 +10,8 @@ from dagster import AssetSelection
 from ledger_assets.accounting.seal_proof import check_proof
 from ledger_assets.accounting.source_errors import LoadRefusedError
 from ledger_assets.storage import housekeeping, periods
-from ledger_assets.storage.archives import Archived, archives, due
+from ledger_assets.storage.archived_rows import ArchiveAltered
+from ledger_assets.storage.archives import archives, due
 from ledger_assets.storage.archiving import archive_month, restore_month
 from ledger_assets.storage.batches import BatchStateError
 from ledger_assets.storage.certificate_findings import examine
@@ -43,7 +44,6 @@ from ledger_assets_tests.seal.test_lawful_changes import certify
 
 BOTH = ("SOURCE", "LEDGER")
 JANUARYS = "2024-01-MONTHEND"
-FIRST_RESTORE = f"run ledger-assets restore {JANUARY} first"
 
 
 def restored(books: Books, *months: str) -> None:
@@ -174,11 +174,28 @@ def test_a_check_that_finds_no_file_says_so_and_not_that_the_balances_are_wrong(
     assert any(lines.name in str(failure.error) for failure in failed)
 
 
-def test_an_export_of_archived_entries_is_refused(books: Books, tmp_path: Path):
-    archived(books, JANUARY)
-    with connect(books.url) as connection, pytest.raises(Archived, match=FIRST_RESTORE):
-        export(connection, JANUARY, tmp_path / "january.journal", notation="hledger")
-    assert list(tmp_path.glob("january*")) == []
+@pytest.mark.parametrize("notation", ["hledger", "beancount"])
+def test_an_export_is_the_same_from_the_files_and_is_not_there_when_they_do_not_prove(
+    books: Books, tmp_path: Path, notation: str
+):
+    """With late transactions, a batch that was rolled back, and a reversal."""
+    files = {period: tmp_path / f"{period}.{notation}" for period in (JANUARY, FEBRUARY, MARCH)}
+
+    def exported(period: str) -> str:
+        with connect(books.url) as connection:
+            export(connection, period, files[period], notation=notation, archive=books.archive)
+        return files[period].read_text()
+
+    before = {period: exported(period) for period in files}
+    for period in files:
+        archived(books, period)
+    assert {period: exported(period) for period in files} == before
+    files[MARCH].unlink()
+    lines = max((books.archive / MARCH / "ledger-1").glob("*.lines.parquet"))
+    lines.write_bytes(lines.read_bytes()[:-1])
+    with pytest.raises(ArchiveAltered, match=lines.name):
+        exported(MARCH)
+    assert list(tmp_path.glob(f"{MARCH}*")) == []
 
 
 # ------------------------------------------------------------------------------------------------ what is refused

@@ -5,7 +5,9 @@ from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
 
+import duckdb
 import polars as pl
+import pyarrow.parquet
 import pytest
 
 from ledger_assets.accounting.errors import LedgerError
@@ -15,7 +17,7 @@ from ledger_assets.storage.certificate_findings import examine
 from ledger_assets.storage.database import connect
 from ledger_assets_tests.conftest import cloned
 from ledger_assets_tests.housekeeping.conftest import JANUARY, Books, archived, findings
-from ledger_assets_tests.scenario import ACTOR, fingerprint, value_of
+from ledger_assets_tests.scenario import ACTOR, fingerprint, rows_of, value_of
 
 
 def one_byte(path: Path) -> None:
@@ -149,6 +151,34 @@ def test_the_manifest_says_to_anybody_what_lies_there(books: Books):
     assert {account["account_code"] for account in document["accounts"]} >= {"1100-10", "4110-20"}
     lines = pl.concat([pl.read_parquet(path) for path in directory.glob("*.lines.parquet")])
     assert lines["amount"].sum() == 0
+
+
+def test_programs_that_are_not_ours_read_the_very_rows_in_their_order(books: Books):
+    """DuckDB and Arrow: types, every value, and the order of the rows."""
+    lines = rows_of(
+        books.url,
+        "SELECT je_number, line_number, account_id, amount FROM ledger.je_line WHERE period = '2024-01' ORDER BY 1, 2",
+    )
+    columns = "txn_id, txn_date, gross_amount, tabarru_amount, tanahud_amount, ujroh_amount, currency, row_number"
+    query = f"SELECT {columns} FROM source.txn_source WHERE load_id = 1 ORDER BY row_number"
+    transactions = rows_of(books.url, query)
+    for layer in ("SOURCE", "LEDGER"):
+        archived(books, JANUARY, layer)
+    for content, expected, types in (
+        ("ledger", lines, ["INTEGER", "SMALLINT", "SMALLINT", "BIGINT"]),
+        ("source", transactions, ["VARCHAR", "DATE", *["DECIMAL(18,2)"] * 4, "VARCHAR", "INTEGER"]),
+    ):
+        first, names = lines_of(books, content), ", ".join(expected[0])
+        paths = sorted(str(path) for path in first.parent.glob(f"*.{first.name.split('.')[-2]}.parquet"))
+        paths = paths if content == "ledger" else [str(first)]  # of loads, that of the first
+        with duckdb.connect() as theirs:
+            found = theirs.execute(f"SELECT {names} FROM read_parquet({paths})")
+            assert [str(column[1]) for column in found.description or []] == types
+            assert found.fetchall() == [tuple(row.values()) for row in expected]
+        tables = [pyarrow.parquet.ParquetFile(path).read(list(expected[0]), use_threads=False) for path in paths]
+        assert [row for table in tables for row in table.select(list(expected[0])).to_pylist()] == expected
+        described = json.loads((first.parent / MANIFEST).read_text())["columns"]
+        assert described.keys() & {*expected[0], "*_amount"}
 
 
 def test_a_directory_that_somebody_else_made_is_not_touched(books: Books):

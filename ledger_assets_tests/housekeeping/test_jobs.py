@@ -74,6 +74,7 @@ def test_what_cannot_go_fails_the_run_by_its_name(at_home: Books):
 @pytest.mark.parametrize(("name", "job", "status"), [
     ("rotate_daily", "rotate_partitions", "RUNNING"),
     ("refresh_statistics_daily", "refresh_statistics", "RUNNING"),
+    ("maintain_weekly", "maintain_tables", "STOPPED"),
     ("archive_source_monthly", "archive_source", "STOPPED"),
     ("archive_ledger_monthly", "archive_ledger", "STOPPED"),
 ])  # fmt: skip
@@ -108,6 +109,8 @@ def test_the_commands(at_home: Books, monkeypatch: pytest.MonkeyPatch):
 
     assert len(ledger_assets("rotate", "--json")["partitions"]) == 12
     assert "nothing, all are there" in ledger_assets("rotate")
+    assert "nothing is worn" in ledger_assets("maintain")
+    assert run(at_home, "maintain_tables", "vacuum", dry_run=True).success
     assert "name a month" in ledger_assets("archive", code=1)
     assert "one of the 12 newest closed months" in ledger_assets("archive", MARCH, "--ledger", code=1)
     planned = ledger_assets("archive", "--due", "--dry-run", "--json")

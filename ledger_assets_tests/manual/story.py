@@ -186,12 +186,13 @@ def _what_is_wrong(story: Story, step: Step) -> str:
 
 
 def _programs(folder: Path) -> str:
-    """A directory with `ledger-assets` of this tree, for bash."""
+    """A directory with `ledger-assets` of this tree and its Python, for bash."""
     directory = folder.parent / f"{folder.name}.bin"
     directory.mkdir(parents=True, exist_ok=True)
-    program = directory / "ledger-assets"
-    program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m ledger_assets.cli "$@"\n')
-    program.chmod(0o755)
+    for name, arguments in (("ledger-assets", "-m ledger_assets.cli "), ("python3", "")):
+        program = directory / name
+        program.write_text(f'#!/bin/sh\nexec "{sys.executable}" {arguments}"$@"\n')
+        program.chmod(0o755)
     return str(directory)
 
 

@@ -83,7 +83,7 @@ class Commands(click.Group):
             sys.exit(1)
 
 
-@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
 @click.version_option(package_name="ledger-assets")
 def main() -> None:
     """The month-end close of a takaful insurer: from source transactions to a posted ledger and its balances.

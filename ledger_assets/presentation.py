@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from ledger_assets.close_result import CloseResult
 
 _SPACE_BETWEEN = 3
-_LONGEST_WORD = 10
-"""A date is as long; longer words go on in the next line where the terminal is narrow."""
+_LONGEST_WORDS = (24, 10)
+"""Words up to that are not broken; where that makes a table too wide, those up to the length of a date are not."""
 WIDTH_WITHOUT_TERMINAL = 160
 """Columns to use when nobody's terminal says how wide it is: in a pipe, a log, a CI run."""
 
@@ -62,7 +62,7 @@ def print_table(title: str, rows: Sequence[Mapping[str, Any]]) -> None:
     if not rows:
         out.print(f"{title}: none")
         return
-    widths = _widths(rows, out.width)
+    widths = next((found for longest in _LONGEST_WORDS if (found := _widths(rows, out.width, longest))), None)
     if widths is None:
         _print_lists(title, rows)
         return
@@ -75,14 +75,16 @@ def print_table(title: str, rows: Sequence[Mapping[str, Any]]) -> None:
     out.print(table)
 
 
-def _widths(rows: Sequence[Mapping[str, Any]], available: int) -> dict[str, int] | None:
-    """How wide each column is so that no number and no date is broken; None when they do not fit.
+def _widths(rows: Sequence[Mapping[str, Any]], available: int, longest: int) -> dict[str, int] | None:
+    """How wide each column is so that no number and no word up to `longest` is broken; None when they do not fit.
 
     The columns that miss least get what they miss first.
     """
     texts = {column: [column.replace("_", " "), *(_shown(row[column]) for row in rows)] for column in rows[0]}
     widths = {
-        column: max(map(cell_len, [*column.split("_"), *(word for row in rows for word in _unbroken(row[column]))]))
+        column: max(
+            map(cell_len, [*column.split("_"), *(word for row in rows for word in _unbroken(row[column], longest))])
+        )
         for column in texts
     }
     left = available - sum(widths.values()) - _SPACE_BETWEEN * len(widths)
@@ -99,11 +101,11 @@ def _widths(rows: Sequence[Mapping[str, Any]], available: int) -> dict[str, int]
     return widths
 
 
-def _unbroken(value: Any) -> list[str]:
+def _unbroken(value: Any, longest: int) -> list[str]:
     shown = _shown(value)
     if isinstance(value, int | Decimal):
         return [shown]
-    return [word[:_LONGEST_WORD] for word in shown.split()]
+    return [word[:longest] for word in shown.split()]
 
 
 def _print_lists(title: str, rows: Sequence[Mapping[str, Any]]) -> None:

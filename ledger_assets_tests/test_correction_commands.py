@@ -42,6 +42,12 @@ def test_a_rollback_without_its_confirmation_is_refused_and_with_it_says_what_ch
     assert re.search(r"OPERATOR -?\d{1,3}(,\d{3})+\.\d\d ", text)  # an amount that can be read
 
 
+def test_a_batch_that_there_is_not_is_told_to_people_who_type(run: Run) -> None:
+    refused = run("abort", "2024-07-MONTHEND", "--reason", "a test")
+    assert refused.exit_code == 1
+    assert "there is no such batch. Fix: ledger-assets status lists the months" in " ".join(refused.stderr.split())
+
+
 def test_who_sits_at_a_terminal_is_asked(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
     monkeypatch.setattr("ledger_assets.commands.corrections._can_be_asked", lambda: True)

@@ -258,7 +258,7 @@ def test_refused_rows_exceptions_and_an_open_batch_are_listed(books: str, tmp_pa
     assert obstacles(books, JANUARY) == kinds
     with pytest.raises(PreflightFailed) as refusal:
         balances_taken(books, JANUARY)
-    for said in ("1 transactions: NO_TEMPLATE", "1 refused rows are open", "2024-01-MONTHEND-02 (VALIDATING)"):
+    for said in ("1 transaction: NO_TEMPLATE", "1 refused row is open", "2024-01-MONTHEND-02 (VALIDATING)"):
         assert said in str(refusal.value)
     with connect(books) as connection:
         withdraw(connection, 2, reason="wrong product", by=ACTOR)

@@ -84,7 +84,7 @@ class Report:
     def what_was_read(self) -> str:
         """How much was looked at."""
         if not self.batches:
-            return "nothing is posted"
+            return "no posted batch"
         of = f"{counted(self.batches, 'batch', 'batches')}, {counted(self.blocks, 'block')}"
         return f"{of}, {entries_and_lines(self.entries, self.lines)}"
 

@@ -11,6 +11,7 @@ from typing import Final
 import psycopg
 from dagster import DagsterInstance, DefaultSensorStatus, SensorEvaluationContext, SkipReason, sensor
 
+from ledger_assets.accounting.counting import counted
 from ledger_assets.automation import run_incidents
 from ledger_assets.resources import LedgerResource
 from ledger_assets.storage import incidents
@@ -46,7 +47,7 @@ def look(url: str, instance: DagsterInstance, source: str, *, performed_by: str)
     noted = in_transaction(url, lambda connection: how(connection, instance, performed_by))
     if not noted.read and not noted.opened and not noted.resolved:
         return f"no new {what}"
-    return f"{noted.read} new {what}: {noted.opened} incidents noted, {noted.resolved} over"
+    return f"{what}: {noted.read:,} new; {counted(noted.opened, 'incident')} noted, {noted.resolved:,} over"
 
 
 def look_at_everything(url: str, instance: DagsterInstance, *, performed_by: str) -> list[str]:

@@ -24,6 +24,9 @@ BUILT_UPON, NOT_CONFIRMED = "LA004", "LA005"
 OVERTAKEN = "LA006"
 _CHECK_VIOLATION = "23514"
 
+HINTS = {"control.batch lists them": "ledger-assets status lists the months, and with a month its batches"}
+"""What the database advises whoever is connected to it -> what it is called for people who type commands."""
+
 ROWS_PER_WORKER = 250_000
 """Source rows per shard: few enough that two writers share a month of a million rows and that four shards in memory
 stay far under 4 GiB; enough that ten million rows make tens of leaves, not hundreds."""
@@ -102,7 +105,8 @@ def explained(*, wrong_state: type[LedgerError] = BatchStateError) -> Iterator[N
             culprit, rule = diagnosis.constraint_name or "batch", culprit
         if diagnosis.message_detail:
             rule = f"{rule} ({diagnosis.message_detail})"
-        raise kind(culprit, rule, (diagnosis.message_hint or "see control.batch").rstrip(".")) from refusal
+        hint = (diagnosis.message_hint or "see control.batch").rstrip(".")
+        raise kind(culprit, rule, HINTS.get(hint, hint)) from refusal
 
 
 def _explain_value(refusal: psycopg.Error) -> None:
@@ -157,7 +161,7 @@ def batch(connection: psycopg.Connection, batch_id: str) -> Batch:
     with connection.cursor(row_factory=class_row(Batch)) as cursor:
         found = cursor.execute(statement("control/batch"), {"batch_id": batch_id}).fetchone()
     if found is None:
-        raise BatchStateError(batch_id, "there is no such batch", "control.batch lists them")
+        raise BatchStateError(batch_id, "there is no such batch", HINTS["control.batch lists them"])
     return found
 
 

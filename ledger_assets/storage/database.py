@@ -325,4 +325,6 @@ def _connect_to_any_database(url: str) -> psycopg.Connection:
                 raise
         return connect(with_database(url, "postgres"), autocommit=True)
     except psycopg.OperationalError as fault:
-        raise DatabaseError(f"no connection to the database server: {fault}") from fault
+        said = " ".join(str(fault).split())
+        fix = "Fix: start it, or correct LEDGER_DATABASE_URL"
+        raise DatabaseError(f"no connection to the database server: {said} {fix}.") from fault

@@ -26,6 +26,8 @@ from ledger_assets.accounting.waiting_rules import Change, WaitingVersion, chang
 from ledger_assets.storage.audit import attempting
 from ledger_assets.storage.database import statement
 
+STORE_IT = "store it first: a close, or its --dry-run, stores what lies in the directory of the rules"
+
 
 @dataclass(frozen=True)
 class StoredRules:
@@ -96,7 +98,7 @@ def approve(connection: psycopg.Connection, name: str, version: int, *, approved
     ):
         known = connection.execute(statement("acct/rule_set"), key).fetchone()
         if known is None:
-            raise RuleError(culprit, "there is no such version", "store it first: materialize journal_templates")
+            raise RuleError(culprit, "there is no such version", STORE_IT)
         _, _, prepared_by, stored_hash, already, _ = known
         if approved_by == prepared_by:
             raise RuleError(culprit, f"{approved_by} prepared it", "let a second person approve it")
@@ -156,7 +158,7 @@ def load(connection: psycopg.Connection, name: str, version: int) -> StoredRules
 
     header = connection.execute(statement("acct/rule_set"), key).fetchone()
     if header is None:
-        raise RuleError(f"rule set {name} v{version}", "there is no such version", "see acct.rule_set")
+        raise RuleError(f"rule set {name} v{version}", "there is no such version", STORE_IT)
     accounts = rows("accounts")
     matches: dict[int, list[TemplateMatch]] = defaultdict(list)
     for template_id, product, channel, condition, priority in rows("matches"):

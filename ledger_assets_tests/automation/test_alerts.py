@@ -100,7 +100,7 @@ def test_a_run_that_fails_at_gates_is_one_incident_until_the_month_closes(
     load = scenario.deliver(ledger_url, JANUARY, folder=tmp_path, defects=["unknown_product"])
     run = close(ledger_url, JANUARY, instance)
     assert tick(alerts.alert_on_checks, instance, ledger_url).endswith("0 incidents noted, 0 over")
-    assert tick(alerts.alert_on_runs, instance, ledger_url) == "1 new ended runs: 1 incidents noted, 0 over"
+    assert tick(alerts.alert_on_runs, instance, ledger_url) == "ended runs: 1 new; 1 incident noted, 0 over"
     for sensor in (alerts.alert_on_checks, alerts.alert_on_operations, alerts.alert_on_runs, alerts.alert_on_checks):
         tick(sensor, instance, ledger_url)
     (found,) = incidents(ledger_url)
@@ -116,7 +116,7 @@ def test_a_run_that_fails_at_gates_is_one_incident_until_the_month_closes(
         withdraw(connection, load.load_id, reason="wrong", by="tester")
     scenario.deliver(ledger_url, JANUARY, folder=tmp_path, seed=2)
     assert close(ledger_url, JANUARY, instance).success
-    assert tick(alerts.alert_on_runs, instance, ledger_url) == "1 new ended runs: 0 incidents noted, 1 over"
+    assert tick(alerts.alert_on_runs, instance, ledger_url) == "ended runs: 1 new; 0 incidents noted, 1 over"
     assert tick(alerts.alert_on_runs, instance, ledger_url) == "no new ended runs"
     assert incidents(ledger_url)[0]["resolved_at"] is not None
 

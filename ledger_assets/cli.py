@@ -5,31 +5,15 @@ that cost time stand inside the commands that need them: a close from a cold she
 not wait for Dagster.
 """
 
+import importlib
+import pkgutil
 import sys
 from typing import Any, NoReturn
 
 import click
 
-from ledger_assets import logs
+from ledger_assets import commands, logs
 from ledger_assets.accounting.errors import LedgerError
-from ledger_assets.commands import (
-    alerting,
-    audit,
-    certificate,
-    closing,
-    corrections,
-    explaining,
-    housekeeping,
-    papers,
-    periods,
-    prerequisites,
-    reading,
-    server,
-    transactions,
-    verification,
-    watching,
-    workers,
-)
 from ledger_assets.presentation import print_error
 from ledger_assets.settings import LogSettings, Settings, SettingsError
 from ledger_assets.visible import visible
@@ -58,7 +42,7 @@ class Commands(click.Group):
                 error.show()
             code = 1
         except click.Abort:
-            print_error("interrupted")
+            print_error("interrupted. Nothing is half done: run the command again.")
             code = 1
         except SystemExit as end:
             code = end.code
@@ -109,25 +93,8 @@ def main() -> None:
     """
 
 
-for module in (
-    alerting,
-    audit,
-    certificate,
-    closing,
-    corrections,
-    explaining,
-    housekeeping,
-    papers,
-    periods,
-    prerequisites,
-    reading,
-    server,
-    transactions,
-    verification,
-    watching,
-    workers,
-):
-    for command in vars(module).values():
+for found in pkgutil.iter_modules(commands.__path__, f"{commands.__name__}."):
+    for command in vars(importlib.import_module(found.name)).values():
         if isinstance(command, click.Command):
             command.callback = logs.announced(command)
             main.add_command(command)

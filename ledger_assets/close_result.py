@@ -29,7 +29,8 @@ class Outcome(StrEnum):
 class CloseResult:
     """A close, ready to be printed as JSON.
 
-    `problems` says in sentences what `gates` says in figures, and what else went wrong. `late` has the late
+    `gates` has the checks that can stop a close. `problems` says in sentences what they say in figures, and what else
+    went wrong; `warnings` what somebody has to know although it stopped nothing. `late` has the late
     transactions that the batch booked, by original month; `changes` what this close changed against the last one of
     the month, by account. `resumed` says what was kept of an attempt before; `dry_run` has the judgement of a dry run
     (`accounting/dry_run.py`), and is None for a close.
@@ -50,6 +51,7 @@ class CloseResult:
     changes: list[dict[str, Any]] = field(default_factory=list)
     resumed: str | None = None
     dry_run: dict[str, Any] | None = None
+    warnings: list[str] = field(default_factory=list)
 
     @classmethod
     def of(cls, period: str, outcome: Outcome, started: float, **details: Any) -> Self:

@@ -7,11 +7,12 @@ import time
 from typing import Any
 
 import psycopg
-from dagster import DagsterInstance, ExecuteInProcessResult
+from dagster import AssetCheckEvaluation, AssetCheckSeverity, DagsterInstance, ExecuteInProcessResult
 from dagster._core.errors import DagsterUnknownPartitionError
 
 from ledger_assets.assets.close_report import NOT_CERTIFIED
 from ledger_assets.assets.preflight import PREFLIGHT, is_of_preflight
+from ledger_assets.automation.dead_runs import end_dead_runs, tags_of_this_process
 from ledger_assets.close_result import CloseResult, Outcome
 from ledger_assets.definitions import defs
 from ledger_assets.settings import Settings
@@ -19,6 +20,12 @@ from ledger_assets.storage.batches import Batch, latest_batch
 from ledger_assets.storage.database import in_transaction, ledger_url
 from ledger_assets.storage.periods import closes, differences
 from ledger_assets.storage.reading import rows
+
+INTERRUPTED = "interrupted; nothing is half posted. Fix: run it again: it goes on where it ended"
+_INTERRUPTS = ("DagsterExecutionInterruptedError", "KeyboardInterrupt")
+"""What Ctrl-C, or whoever cancels a run, becomes of a step."""
+
+ERROR, WARN = AssetCheckSeverity.ERROR, AssetCheckSeverity.WARN
 
 
 def dagster_instance(settings: Settings) -> DagsterInstance:
@@ -33,10 +40,12 @@ def close(settings: Settings, period: str, *, log_level: str = "CRITICAL") -> Cl
     url = ledger_url(settings)
     closes_before = in_transaction(url, lambda connection: closes(connection, period))
     with dagster_instance(settings) as instance:
+        end_dead_runs(instance)
         try:
             run = job.execute_in_process(
                 partition_key=period,
                 instance=instance,
+                tags=dict(tags_of_this_process()),
                 raise_on_error=False,
                 run_config={"loggers": {"console": {"config": {"log_level": log_level}}}},
             )
@@ -55,6 +64,7 @@ def close(settings: Settings, period: str, *, log_level: str = "CRITICAL") -> Cl
         lines=(batch.line_count or 0) if batch else 0,
         gates=_gates(run),
         problems=_problems(run),
+        warnings=_warnings(run),
         late=[row for row in late if batch and row["batch_id"] == batch.batch_id and _posted(run)],
         changes=changes,
         resumed=_resumed(run),
@@ -71,7 +81,7 @@ def _what_became_of_it(
 
 
 def _outcome(run: ExecuteInProcessResult) -> Outcome:
-    failed_checks = [check for check in run.get_asset_check_evaluations() if not check.passed]
+    failed_checks = [check for check in _checks(run) if not check.passed]
     not_ready = any(is_of_preflight(check) for check in failed_checks)
     if not_ready or any(PREFLIGHT in _failure_metadata(event) for event in _failures(run)):
         return Outcome.PREFLIGHT_FAILED
@@ -82,6 +92,11 @@ def _outcome(run: ExecuteInProcessResult) -> Outcome:
     if not run.success:
         return Outcome.FAILED
     return Outcome.POSTED if _posted(run) else Outcome.NOTHING_NEW
+
+
+def _checks(run: ExecuteInProcessResult, severity: AssetCheckSeverity = ERROR) -> list[AssetCheckEvaluation]:
+    """The run's checks that can stop a close, or those that only warn."""
+    return [check for check in run.get_asset_check_evaluations() if check.severity == severity]
 
 
 def _posted(run: ExecuteInProcessResult) -> bool:
@@ -118,7 +133,7 @@ def _gates(run: ExecuteInProcessResult) -> list[dict[str, Any]]:
             "detail": check.description or "",
             "offending": [dict(row.data) for row in getattr(check.metadata.get("first_offending_rows"), "records", [])],
         }
-        for check in run.get_asset_check_evaluations()
+        for check in _checks(run)
     ]
 
 
@@ -129,9 +144,7 @@ def _text(metadata: Any, key: str) -> str:
 
 def _problems(run: ExecuteInProcessResult) -> list[str]:
     """One sentence for each failed check, and for each step that failed by itself."""
-    checks = [
-        f"{check.check_name}: {check.description}" for check in run.get_asset_check_evaluations() if not check.passed
-    ]
+    checks = [f"{check.check_name}: {check.description}" for check in _checks(run) if not check.passed]
     steps = []
     for event in _failures(run):
         failure = event.step_failure_data
@@ -139,5 +152,10 @@ def _problems(run: ExecuteInProcessResult) -> list[str]:
             steps.append(f"{event.step_key}: {failure.user_failure_data.description}")
         elif failure.error and "AssetCheckFailed" not in (failure.error.cls_name or ""):
             cause = failure.error.cause or failure.error
-            steps.append(f"{event.step_key}: {cause.message.strip()}")
+            is_interrupt = cause.cls_name in _INTERRUPTS
+            steps.append(f"{event.step_key}: {INTERRUPTED if is_interrupt else cause.message.strip()}")
     return checks + steps
+
+
+def _warnings(run: ExecuteInProcessResult) -> list[str]:
+    return [f"{check.check_name}: {check.description}" for check in _checks(run, WARN) if not check.passed]

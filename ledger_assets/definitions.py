@@ -31,7 +31,7 @@ from ledger_assets.automation.operator_jobs import month_close_rehearsal, restar
 from ledger_assets.automation.schedules import month_close_on_last_day, verify_daily, verify_ledger
 from ledger_assets.automation.sensors import close_overdue, start_month_close
 from ledger_assets.checks.account_balance_snapshot import balance_controls
-from ledger_assets.checks.journal_templates import rule_controls
+from ledger_assets.checks.journal_templates import rule_approvals, rule_controls
 from ledger_assets.checks.ledger_entries import seal_controls
 from ledger_assets.checks.preflight import preflight_controls
 from ledger_assets.checks.staged_journal_entries import gates_before_commit
@@ -51,6 +51,7 @@ defs = Definitions(
         preflight_controls,
         delivery_controls,
         rule_controls,
+        rule_approvals,
         gates_before_commit,
         seal_controls,
         balance_controls,

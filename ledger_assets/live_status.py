@@ -14,6 +14,7 @@ from rich.markup import escape
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 
+from ledger_assets.accounting.counting import counted
 from ledger_assets.storage.workers import Watched
 from ledger_assets.visible import visible
 
@@ -63,7 +64,9 @@ def line(found: Watched) -> str:
     workers = ", ".join(f"{count} {status.lower()}" for status, count in sorted(found.by_status.items()))
     told = f"{found.batch_id} {found.state}"
     if found.state == "PROCESSING":
-        told += f" {found.progress.percent} %, {found.progress.done:,} of {found.progress.expected:,} transactions"
+        told += (
+            f" {found.progress.percent} %, {found.progress.done:,} of {counted(found.progress.expected, 'transaction')}"
+        )
     return f"{told}; workers: {workers or 'none'}"
 
 

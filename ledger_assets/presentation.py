@@ -7,12 +7,14 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
 from rich import box
+from rich.cells import cell_len
 from rich.console import Console, JustifyMethod
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from ledger_assets import logs
+from ledger_assets.accounting.counting import counted, entries_and_lines
 from ledger_assets.accounting.progress import duration
 from ledger_assets.visible import visible
 
@@ -20,6 +22,9 @@ if TYPE_CHECKING:
     from ledger_assets.accounting.verification import Report
     from ledger_assets.close_result import CloseResult
 
+_SPACE_BETWEEN = 3
+_LONGEST_WORD = 10
+"""A date is as long; longer words go on in the next line where the terminal is narrow."""
 WIDTH_WITHOUT_TERMINAL = 160
 """Columns to use when nobody's terminal says how wide it is: in a pipe, a log, a CI run."""
 
@@ -49,17 +54,68 @@ def progress_bar(title: str, total: int | None) -> Iterator[Advance]:
 
 
 def print_table(title: str, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Rows as a table, numbers to the right with thousands separators; a note when there are none."""
+    """Rows as a table, numbers to the right with thousands separators; a note when there are none.
+
+    Where a terminal is too narrow for its numbers, each row is a list of its own: a number that goes on in
+    the next line is read wrongly.
+    """
     if not rows:
         out.print(f"{title}: none")
+        return
+    widths = _widths(rows, out.width)
+    if widths is None:
+        _print_lists(title, rows)
         return
     table = Table(title=title, title_justify="left", header_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
     for column, value in rows[0].items():
         justify: JustifyMethod = "right" if isinstance(value, int | Decimal) else "left"
-        table.add_column(column.replace("_", " "), justify=justify, overflow="fold")
+        table.add_column(column.replace("_", " "), justify=justify, overflow="fold", width=widths[column])
     for row in rows:
         table.add_row(*(escape(_shown(value)) for value in row.values()))
     out.print(table)
+
+
+def _widths(rows: Sequence[Mapping[str, Any]], available: int) -> dict[str, int] | None:
+    """How wide each column is so that no number and no date is broken; None when they do not fit.
+
+    The columns that miss least get what they miss first.
+    """
+    texts = {column: [column.replace("_", " "), *(_shown(row[column]) for row in rows)] for column in rows[0]}
+    widths = {
+        column: max(map(cell_len, [*column.split("_"), *(word for row in rows for word in _unbroken(row[column]))]))
+        for column in texts
+    }
+    left = available - sum(widths.values()) - _SPACE_BETWEEN * len(widths)
+    if left < 0:
+        return None
+    missing = {
+        column: max(cell_len(line) for text in texts[column] for line in text.split("\n")) - width
+        for column, width in widths.items()
+    }
+    for position, column in enumerate(sorted(missing, key=lambda column: missing[column])):
+        more = min(max(missing[column], 0), left // (len(missing) - position))
+        widths[column] += more
+        left -= more
+    return widths
+
+
+def _unbroken(value: Any) -> list[str]:
+    shown = _shown(value)
+    if isinstance(value, int | Decimal):
+        return [shown]
+    return [word[:_LONGEST_WORD] for word in shown.split()]
+
+
+def _print_lists(title: str, rows: Sequence[Mapping[str, Any]]) -> None:
+    names = {column: column.replace("_", " ") for column in rows[0]}
+    wide = max(map(len, names.values()))
+    if title:
+        out.print(escape(title), style="italic")
+    for row in rows:
+        out.print()
+        for column, name in names.items():
+            out.print(f" {name:<{wide}}  {escape(_shown(row[column]))}".rstrip(), soft_wrap=True, highlight=False)
+    out.print()
 
 
 def _shown(value: Any) -> str:
@@ -72,7 +128,7 @@ def _shown(value: Any) -> str:
 
 def print_close(result: "CloseResult") -> None:
     """One line for the outcome, one for each problem, and the first rows behind a failed gate."""
-    written = f"{result.entries:,} entries, {result.lines:,} lines"
+    written = entries_and_lines(result.entries, result.lines)
     headline = {
         "posted": f"[green]{result.period} posted[/] as {result.batch_id}: {written}",
         "nothing_new": f"{result.period}: nothing new to post; "
@@ -93,6 +149,8 @@ def print_close(result: "CloseResult") -> None:
         print_table("changed against the last close of the month", result.changes)
     for problem in result.problems:
         out.print(f"  {escape(visible(problem))}", soft_wrap=True)
+    for warning in result.warnings:
+        out.print(f"  [yellow]warning:[/] {escape(visible(warning))}", soft_wrap=True)
     for gate in result.gates:
         if gate["offending"]:
             print_table(f"{gate['gate']}: first rows", gate["offending"][:5])
@@ -123,14 +181,13 @@ def print_judgement(run: Mapping[str, Any]) -> None:
 def print_report(report: "Report") -> None:
     """The verdict of a verification, what was read, and everything that differs or was not looked at."""
     colour = {"PROVEN": "green", "DIFFERENT": "red", "INCOMPLETE": "yellow"}[report.verdict]
-    read = f"{report.batches:,} batches, {report.blocks:,} blocks, {report.entries:,} entries, {report.lines:,} lines"
-    out.print(f"[{colour}]{report.verdict}[/] {escape(report.scope)}: {read}")
+    out.print(f"[{colour}]{report.verdict}[/] {escape(report.scope)}: {report.what_was_read}")
     for title, findings in (("differs", report.differences), ("not looked at", report.not_looked_at)):
         for finding in findings:
             out.print(f"  {title}: {escape(str(finding))}", soft_wrap=True)
             if finding.rows:
                 print_table("", finding.rows)
-    out.print(f"chain: {report.chain_length:,} links, the last is {report.chain_head or 'none'}")
+    out.print(f"chain: {counted(report.chain_length, 'link')}, the last is {report.chain_head or 'none'}")
 
 
 def print_proof(proof: Mapping[str, Any]) -> None:

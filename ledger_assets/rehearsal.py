@@ -8,13 +8,13 @@ It does not take in the inbox, which would leave a trace; it says which files a 
 
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from decimal import Decimal
 from typing import Any, TypeVar
 
 import psycopg
 
-from ledger_assets.accounting import dry_run
+from ledger_assets.accounting import dry_run, waiting_rules
 from ledger_assets.accounting.errors import RuleError
 from ledger_assets.close_result import CloseResult, Outcome
 from ledger_assets.settings import Settings
@@ -25,6 +25,7 @@ from ledger_assets.storage.inbox import not_taken_in
 from ledger_assets.storage.preflight import data_directory, preflight
 from ledger_assets.storage.reading import rows
 from ledger_assets.storage.rules import StoredRules, store_directory, usable
+from ledger_assets.storage.rules import waiting as waiting_version
 from ledger_assets.storage.staging import Staged, claimed, stage
 from ledger_assets.storage.validation import GateResult, validate
 from ledger_assets.storage.workers import slow_workers
@@ -71,7 +72,9 @@ def rehearse(settings: Settings, period: str, *, performed_by: str, url: str | N
         )
 
     waiting = in_transaction(url, lambda connection: not_taken_in(connection, settings, period))
-    looked_at = timed("pre-flight", lambda: preflight(url, period, data=data, performed_by=performed_by))
+    looked_at = timed(
+        "pre-flight", lambda: preflight(url, period, data=data, performed_by=performed_by, rehearsal=True)
+    )
     if not_ready := [f"{verdict.gate}: {verdict.detail}" for verdict in looked_at if not verdict.passed]:
         return _not_started(period, started, not_ready, waiting)
     try:
@@ -87,7 +90,10 @@ def rehearse(settings: Settings, period: str, *, performed_by: str, url: str | N
             seen = in_transaction(url, lambda connection: _seen(connection, batch))
         finally:
             in_transaction(url, lambda connection: _clean_up(connection, batch, performed_by))
-    return _result(period, batch, staged, gates, started, timed.seconds, seen | {"not_rehearsed": waiting})
+    newer = in_transaction(url, lambda connection: waiting_version(connection, rules.rule_set.name, period))
+    told = waiting_rules.verdict(rules.rule_set.name, newer)
+    result = _result(period, batch, staged, gates, started, timed.seconds, seen | {"not_rehearsed": waiting})
+    return result if told.passed else replace(result, warnings=[f"{told.gate}: {told.detail}"])
 
 
 def _not_started(period: str, started: float, problems: list[str], waiting: list[str]) -> CloseResult:

@@ -62,7 +62,7 @@ def test_cron_notices_and_sends_what_sensors_would(
         periods.reopen(connection, FEBRUARY, reason="late file", performed_by="dewi")
     result = run("alerts", "--send")
     assert result.exit_code == 0, result.output
-    assert "1 messages sent" in result.stdout
+    assert "1 message sent" in result.stdout
     assert hook.titles == ["[WARNING] 2024-02 was reopened"]
     (shown,) = json.loads(run("alerts", "--json").stdout)
     assert [(one["channel"], one["status"]) for one in shown["deliveries"]] == [("c0", "SENT")]

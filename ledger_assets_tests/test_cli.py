@@ -1,16 +1,21 @@
 """The command line: exit codes that programs rely on, and errors that people can read."""
 
+import io
 import json
 import os
 import subprocess
 import sys
 from collections.abc import Callable
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
+from rich.console import Console
 
+from ledger_assets import presentation
 from ledger_assets.cli import main
+from ledger_assets.presentation import print_table
 from ledger_assets.storage.database import database_name
 
 Run = Callable[..., Result]
@@ -84,8 +89,11 @@ def test_status_says_what_waits(run: Run, tmp_path: Path) -> None:
     )
     assert (
         run("acknowledge-rejections", "2024-01", "--reason", "a test").stdout
-        == "1 refused rows of 2024-01 acknowledged\n"
+        == "1 refused row of 2024-01 acknowledged\n"
     )
+    again = run("acknowledge-rejections", "2024-01", "--reason", "a test")
+    assert again.stdout == "2024-01 has no open refused row\n"
+    assert "changed by the last close: none" in run("status", "2024-01").stdout
     assert json.loads(run("status", "--json").stdout)[0]["refused_rows"] == 0
     assert json.loads(run("status", "2024-01", "--json").stdout)["loads"][0]["rejected"] == 1
 
@@ -108,3 +116,32 @@ def test_closed_streams_are_no_reason_to_fail(tmp_path: Path, notation: str) -> 
     settings = {"LEDGER_HOME": str(tmp_path), "LEDGER_LOG_FORMAT": notation} if notation else {}
     assert subprocess.run(started, env={**os.environ, **settings}, check=False).returncode == 0
     assert len(file.read_text().splitlines()) == 6
+
+
+@pytest.fixture
+def narrow(monkeypatch: pytest.MonkeyPatch) -> Console:
+    """A terminal of eighty columns."""
+    console = Console(width=80, file=io.StringIO(), force_terminal=True, color_system=None)
+    monkeypatch.setattr(presentation, "out", console)
+    return console
+
+
+def _said(console: Console) -> str:
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()
+
+
+def test_a_table_that_fits_breaks_no_number(narrow: Console) -> None:
+    amounts = {"account_code": "1100-10", "debit_amount": Decimal("1234567890.12"), "credit_amount": Decimal("0.00")}
+    print_table("lines", [amounts | {"because": ":gross_amount * 0.025 is a long way to say it, and goes on below"}])
+    assert "1,234,567,890.12" in _said(narrow)
+    assert max(len(line) for line in _said(narrow).splitlines()) <= 80
+    assert "account code   " in _said(narrow)
+
+
+def test_a_table_that_does_not_fit_is_lists(narrow: Console) -> None:
+    row = {name: Decimal("1234567890123.45") for name in ("opening", "debit", "credit", "closing")}
+    print_table("trial_balance", [{"account_code": "1100-10", **row}, {"account_code": "1310-20", **row}])
+    lines = [line.split() for line in _said(narrow).splitlines()]
+    assert lines.count(["debit", "1,234,567,890,123.45"]) == 2
+    assert ["account", "code", "1310-20"] in lines

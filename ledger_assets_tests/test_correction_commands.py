@@ -37,6 +37,7 @@ def test_a_rollback_without_its_confirmation_is_refused_and_with_it_says_what_ch
     text = " ".join(done.stdout.split())
     assert "1 to 60" in text
     assert "2024-02 open" in text
+    assert re.search(r"load \d+ \([\w.-]+ of 2024-02\) can be posted again", text)
     assert "fund balances of 2024-02" in text
     assert re.search(r"OPERATOR -?\d{1,3}(,\d{3})+\.\d\d ", text)  # an amount that can be read
 

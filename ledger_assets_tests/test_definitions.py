@@ -29,7 +29,7 @@ GRAPH = {
     "txn_source": ("source", set(), True),
 }
 
-# asset: its blocking checks, all by month where the asset is
+# asset: its checks, all by month where the asset is; all block but those of WARNINGS
 CHECKS = {
     "txn_source": {
         "announced_totals_arrived",
@@ -46,6 +46,7 @@ CHECKS = {
         "every_account_known_and_open",
         "every_product_covered_once",
         "interfund_accounts_mirror",
+        "no_version_waits_for_approval",
         "overrides_change_nothing_proven",
         "templates_balance",
     },
@@ -65,6 +66,8 @@ CHECKS = {
         "snapshot_equals_lines",
     },
 }
+
+WARNINGS = {"no_version_waits_for_approval"}
 
 
 def check_specs():
@@ -86,9 +89,9 @@ def test_the_checks_are_as_they_were_reviewed():
     assert found == CHECKS
 
 
-def test_every_check_blocks_and_is_by_month_where_its_asset_is():
+def test_every_check_blocks_unless_it_warns_and_is_by_month_where_its_asset_is():
     for spec in check_specs():
-        assert spec.blocking, spec.name
+        assert spec.blocking is (spec.name not in WARNINGS), spec.name
         assert spec.partitions_def == SPECS[spec.asset_key.to_user_string()].partitions_def, spec.name
         assert spec.description, spec.name
 

@@ -12,19 +12,23 @@ from pathlib import Path
 from urllib.request import urlopen
 
 import pytest
+import yaml
 from click.testing import CliRunner, Result
 from prometheus_client.parser import text_string_to_metric_families
 
 from ledger_assets.cli import main
 from ledger_assets.settings import Settings
 from ledger_assets.storage import monitoring
+from ledger_assets.storage.corrections import abort_batch
+from ledger_assets.storage.database import connect
 from ledger_assets_tests import scenario
-from ledger_assets_tests.logins import superuser
+from ledger_assets_tests.logins import batch_admin, superuser
 from ledger_assets_tests.scenario import FIRST_PERIOD as JANUARY
 from ledger_assets_tests.scenario import SECOND_PERIOD as FEBRUARY
 
 PROJECT = Path(__file__).resolve().parents[1]
 DASHBOARD = PROJECT / "deploy" / "grafana" / "ledger-assets.json"
+RULES = PROJECT / "deploy" / "prometheus" / "ledger-assets.rules.yml"
 
 Run = Callable[..., Result]
 Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
@@ -130,6 +134,9 @@ def test_the_figures_of_a_batch_whose_gates_failed(run: Run, ledger_url: str, tm
     assert after["ledger_gate_passed", (("gate", "record_count"), ("period", JANUARY))] == 0
     assert after["ledger_gate_passed", (("gate", "sequence_integrity"), ("period", JANUARY))] == 1
     assert after["ledger_open_exceptions", ()] == 1
+    with connect(batch_admin(ledger_url)) as connection:
+        abort_batch(connection, batch.batch_id, performed_by="siti", reason="a wrong file")
+    assert not [name for name, _ in samples(run(ledger_url, "metrics").stdout) if name == "ledger_gate_passed"]
 
 
 def test_the_last_verification_is_among_them(run: Run, closed_url: str):
@@ -171,6 +178,26 @@ def test_the_dashboard_shows_every_figure_and_no_other(closed_url: str):
     panels = json.loads(DASHBOARD.read_text(encoding="utf-8"))["panels"]
     queries = [target["expr"] for panel in panels for target in panel["targets"]]
     assert {name for query in queries for name in re.findall(r"\bledger_\w+", query)} == existing(closed_url)
+
+
+def test_every_alert_rule_is_about_a_figure_that_there_is_and_says_what_to_do(closed_url: str):
+    (group,) = yaml.safe_load(RULES.read_text(encoding="utf-8"))["groups"]
+    labels = {metric.name: set(metric.labels) for metric in monitoring.metrics(closed_url)}
+    for rule in group["rules"]:
+        named = re.findall(r"\bledger_\w+", rule["expr"])
+        assert named, rule["alert"]
+        assert set(named) <= set(labels), rule["alert"]
+        used = re.findall(r"\$labels\.(\w+)", str(rule["annotations"])) + re.findall(r"[{,](\w+)=", rule["expr"])
+        assert set(used) <= set().union(*(labels[name] for name in named)), rule["alert"]
+        assert rule["annotations"].keys() == {"summary", "what_to_do"}, rule["alert"]
+
+
+def test_the_legends_of_the_dashboard_name_labels_that_there_are(closed_url: str):
+    labels = {metric.name: set(metric.labels) for metric in monitoring.metrics(closed_url)}
+    for panel in json.loads(DASHBOARD.read_text(encoding="utf-8"))["panels"]:
+        for target in panel["targets"]:
+            of_figures = (labels[name] for name in re.findall(r"\bledger_\w+", target["expr"]))
+            assert set(re.findall(r"{{(\w+)}}", target["legendFormat"])) <= set().union(*of_figures), panel["title"]
 
 
 def test_the_page_explains_every_figure_query_and_view(closed_url: str):

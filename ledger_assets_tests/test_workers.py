@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ledger_assets.storage import staging
-from ledger_assets.storage.batches import BatchStateError
+from ledger_assets.storage.batches import BatchStateError, Overtaken
 from ledger_assets.storage.database import as_role, connect, in_transaction
 from ledger_assets.storage.source_loads import withdraw
 from ledger_assets.storage.staging import Staged, WorkersFailed, stage
@@ -390,7 +390,7 @@ def test_who_takes_over_keeps_what_is_complete_and_shuts_out_who_was_there(
                 time.sleep(0.01)
             second = pool.submit(scenario.opened, books, FIRST_PERIOD)
             waiting_backend(books, 2)
-        with pytest.raises((psycopg.errors.ObjectNotInPrerequisiteState, RuntimeError, BatchStateError)):
+        with pytest.raises(Overtaken, match=f"Fix: nothing here: ledger-assets status {FIRST_PERIOD}"):
             first.result()
         batch, rules = second.result()
         assert batch is not None

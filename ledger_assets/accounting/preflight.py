@@ -115,16 +115,20 @@ def free_connections(connections: Connections, needed: int) -> Verdict:
     )
 
 
-def disk_space(rows_waiting: int, free: int | None, where: str) -> Verdict:
-    """Room for the entries of the rows that wait.
+def disk_space(rows_waiting: int, free: int | None, where: str, *, rows_staged: int = 0) -> Verdict:
+    """Room for the entries of the rows that wait, as far as they are not staged already.
 
     Args:
         rows_waiting: transactions that are to be journaled.
+        rows_staged: how many of them a batch that was begun has staged. Their entries take their room already: they are
+            kept, or dropped before they are written once more.
         free: bytes; None for a server whose disk cannot be seen from here, which passes and says so.
         where: the disk, as people know it.
     """
-    needed = rows_waiting * BYTES_PER_TRANSACTION + LEAST_FREE
-    about = f"{rows_waiting:,} transactions take about {_mebibytes(needed)}"
+    left = max(0, rows_waiting - rows_staged)
+    needed = left * BYTES_PER_TRANSACTION + LEAST_FREE
+    what = f"{left:,} transactions" + (f" of {rows_waiting:,}, the others are staged already," if rows_staged else "")
+    about = f"{what} take about {_mebibytes(needed)}"
     if free is None:
         detail = f"{about}; how much {where} has free cannot be seen from here: let its administrator watch it"
         return Verdict(

@@ -146,44 +146,59 @@ def _moved(accounts: Sequence[AccountFigures]) -> int:
 
 
 def fund_statements(month: MonthFigures) -> Statement:
-    """What each fund opened with, what changed it, what the year end carried to its surplus, what it closed with."""
-    composer = Composer(3)
+    """What each fund opened with, what changed it, what the year end carried to its surplus, what it closed with.
+
+    For the month, surplus and result apart, and the whole fund for the year to date.
+    """
+    composer = Composer(4)
     checks = []
     for fund in month.fund_names:
         accounts = month.of_fund(fund)
         equity = [a for a in accounts if a.account_type == AccountType.EQUITY]
         result = [a for a in accounts if a.is_result]
         composer.heading(fund, fund)
+        # What a year end carries, it takes from the result and gives to the surplus: in the whole fund it is nothing.
+        began = -sum(a.closing - a.carried - a.year_to_date for a in [*equity, *result])
         opening = (-sum(a.opening for a in equity), -sum(a.opening for a in result))
-        terms = [composer.amount("Opening balance", _and_sum(*opening), fund=fund)]
+        terms = [composer.amount("Opening balance", (*_and_sum(*opening), began), fund=fund)]
         for kind in Nature:
             of_kind = [a for a in result if nature(a) == kind]
             if of_kind:
                 moved = -sum(a.movement for a in of_kind)
-                terms.append(composer.amount(kind, _and_sum(0, moved), [a.account_code for a in of_kind], fund))
-        moved = -sum(a.movement for a in equity)
-        if moved:
-            terms.append(composer.amount("Movements of equity", _and_sum(moved, 0), fund=fund))
+                amounts = (*_and_sum(0, moved), -sum(a.year_to_date for a in of_kind))
+                terms.append(composer.amount(kind, amounts, [a.account_code for a in of_kind], fund))
+        moved, since = -sum(a.movement for a in equity), -sum(a.year_to_date for a in equity)
+        if moved or since:
+            terms.append(composer.amount("Movements of equity", (*_and_sum(moved, 0), since), fund=fund))
         carried = (-sum(a.carried for a in equity), -sum(a.carried for a in result))
         if any(carried):
-            terms.append(composer.amount("Carried to surplus at year end", _and_sum(*carried), fund=fund))
-        closing = composer.total("Closing balance", terms, Kind.TOTAL, fund)
-        checks.append(
-            Check(
-                f"{fund} closes with its net assets",
-                net_assets(accounts),
-                composer.lines[closing.line].amounts[2] or 0,
+            terms.append(
+                composer.amount("Carried to surplus at year end", (*_and_sum(*carried), sum(carried)), fund=fund)
             )
-        )
+        closing = composer.lines[composer.total("Closing balance", terms, Kind.TOTAL, fund).line]
+        checks += _fund_checks(month, fund, closing.amounts[2] or 0, began)
     return Statement(
         "funds",
         "Fund statements",
-        ("Surplus or equity", "Result not carried", "Fund"),
+        ("Surplus or equity", "Result not carried", "Fund", f"Fund since {month.since}"),
         tuple(composer.lines),
         column_sums={2: (0, 1)},
-        notes=("Surplus positive. What was earned stays apart until a year end carries it to the surplus.",),
+        notes=(
+            "Surplus positive. What was earned stays apart until a year end carries it to the surplus.",
+            f"The last column begins with the balance at the start of {month.since}.",
+        ),
         checks=tuple(checks),
     )
+
+
+def _fund_checks(month: MonthFigures, fund: str, closing: int, began: int) -> list[Check]:
+    """The fund statement against assets less liabilities: at the end of the month, and at the year end before."""
+    accounts = month.of_fund(fund)
+    checks = [Check(f"{fund} closes with its net assets", net_assets(accounts), closing)]
+    if month.previous_year_end and all(a.previous_year_end is not None for a in accounts):
+        then = sum(a.previous_year_end or 0 for a in accounts if a.is_position)
+        checks.append(Check(f"{fund} begins the year with its net assets of {month.previous_year_end}", then, began))
+    return checks
 
 
 def _and_sum(*amounts: int) -> tuple[int, ...]:

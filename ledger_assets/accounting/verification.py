@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from itertools import pairwise
 
+from ledger_assets.accounting.counting import counted, entries_and_lines
 from ledger_assets.accounting.seal import (
     ENTRIES_PER_BLOCK,
     NO_HASH,
@@ -76,9 +77,16 @@ class Report:
     @property
     def summary(self) -> str:
         """One sentence: the verdict, what was read, and the first thing that is wrong."""
-        read = f"{self.batches:,} batches, {self.blocks:,} blocks, {self.entries:,} entries, {self.lines:,} lines"
         first = "".join(f"; {finding}" for finding in [*self.differences, *self.not_looked_at][:1])
-        return f"{self.verdict} {self.scope}: {read}{first}"
+        return f"{self.verdict} {self.scope}: {self.what_was_read}{first}"
+
+    @property
+    def what_was_read(self) -> str:
+        """How much was looked at."""
+        if not self.batches:
+            return "nothing is posted"
+        of = f"{counted(self.batches, 'batch', 'batches')}, {counted(self.blocks, 'block')}"
+        return f"{of}, {entries_and_lines(self.entries, self.lines)}"
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 from urllib.parse import unquote, urlsplit
 
+from ledger_assets.accounting.counting import counted
 from ledger_assets.accounting.errors import LedgerError
 from ledger_assets.accounting.masking import masked_text
 from ledger_assets.alerts.channels import Channel, read_channels
@@ -49,7 +50,7 @@ class Round:
             return "LEDGER_ALERTS is not set: incidents are recorded and shown, and nobody is told"
         if not self.sent and not self.failures:
             return "nothing is due"
-        return "; ".join([f"{self.sent} messages sent", *self.failures])
+        return "; ".join([f"{counted(self.sent, 'message')} sent", *self.failures])
 
 
 def send_due(settings: Settings, url: str, *, performed_by: str | None = None, seconds: float = SECONDS) -> Round:
@@ -121,17 +122,32 @@ def send(channel: Channel, message: Message) -> str | None:
             service = apprise.Apprise.instantiate(address, suppress_exceptions=True)
             if service is None:
                 return "apprise does not understand the address: look at docs/alerts.md for its form"
-            formats: Any = service.notify_format  # one, or all that it takes, the one that suits it best first
-            as_html = (formats[0] if isinstance(formats, tuple) else formats) == apprise.NotifyFormat.HTML
+            body, body_format = _in_its_form(service.notify_format, message)
             took = service.notify(
                 title=message.title,
-                body=message.html if as_html else message.text,
-                body_format=apprise.NotifyFormat.HTML if as_html else apprise.NotifyFormat.TEXT,
+                body=body,
+                body_format=body_format,
                 notify_type=apprise.NotifyType(_KINDS_OF_MESSAGE.get(message.severity, "failure")),
             )
         except Exception as fault:  # noqa: BLE001 - a plug-in of apprise may raise anything, with the address in it
             return f"apprise failed: {type(fault).__name__}"
     return None if took else _reason(words, address, channel)
+
+
+def _in_its_form(takes: Any, message: Message) -> tuple[str, Any]:
+    """The body for a service by what it takes: one format, or several, the one that suits it best first.
+
+    Text is made into Markdown by apprise where nothing else is taken, but its lines run into one there, and an address
+    is no link: those get a body of their own.
+    """
+    from apprise import NotifyFormat  # noqa: PLC0415 - as above
+
+    formats = takes if isinstance(takes, tuple) else (takes,)
+    if formats[0] == NotifyFormat.HTML:
+        return message.html, NotifyFormat.HTML
+    if NotifyFormat.TEXT in formats:
+        return message.text, NotifyFormat.TEXT
+    return message.markdown or message.text, NotifyFormat.MARKDOWN
 
 
 @contextmanager

@@ -11,27 +11,34 @@ from typing import Any, Final
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template, select_autoescape
 
-from ledger_assets.visible import on_one_line
+from ledger_assets.visible import in_markdown, on_one_line
 
 SEVERITY_OF_THE_END: Final = "RESOLVED"
+LONGEST_TITLE: Final = 240
+"""Characters. apprise cuts, or refuses, titles from 250 on."""
+
+LONGEST_DETAIL: Final = 3_000
+"""Characters. A card of Teams may have 28 KB with all that is around it, an attachment of Slack 8,000 characters."""
+
 _FACTS: Final = ("expected", "actual", "difference")
 
 
 @dataclass(frozen=True)
 class Message:
-    """One message: `text` for chats and webhooks, `html` for mail."""
+    """One message: `text` for chats and webhooks, `html` for mail, `markdown` for those who take only that."""
 
     title: str
     text: str
     html: str
     severity: str
+    markdown: str = ""
 
 
 def message_about(incident: Mapping[str, Any], ui_url: str) -> Message:
     """The message that an incident was opened, or, where `message` is RESOLVED, that it is over."""
     is_over = incident["message"] == SEVERITY_OF_THE_END
     severity = SEVERITY_OF_THE_END if is_over else str(incident["severity"])
-    title = on_one_line(f"[{severity}] {incident['title']}")
+    title = _cut(on_one_line(f"[{severity}] {incident['title']}"), LONGEST_TITLE)
     checks = [_facts(check) for check in incident["details"].get("checks", [])]
     facts = {
         "title": title,
@@ -39,26 +46,30 @@ def message_about(incident: Mapping[str, Any], ui_url: str) -> Message:
         "incident": incident,
         "checks": checks if len(checks) > 1 else [],
         "difference": checks[0]["difference"] if len(checks) == 1 else "",
-        "detail": incident["details"].get("detail", ""),
+        "detail": _cut(incident["details"].get("detail", ""), LONGEST_DETAIL),
         "run_url": f"{ui_url}/runs/{incident['run_id']}" if incident["run_id"] else "",
         "opened_at": utc(incident["opened_at"]),
         "resolved_at": utc(incident["resolved_at"]),
     }
-    return Message(
-        title, _template("message.txt.j2").render(facts), _template("message.html.j2").render(facts), severity
-    )
+    text, html, markdown = (_template(f"message.{form}.j2").render(facts) for form in ("txt", "html", "md"))
+    return Message(title, text, html, severity, markdown)
 
 
 def test_message(channel: str, now: datetime) -> Message:
     """What `ledger-assets test-alert` sends."""
     title = f"[TEST] ledger_assets: a test of the channel {channel}"
     text = f"If you read this, the channel {channel} works. Nothing has happened. {utc(now)}"
-    return Message(title, text, f"<p>{text}</p>", "INFO")
+    return Message(title, text, f"<p>{text}</p>", "INFO", in_markdown(text))
 
 
 def utc(moment: datetime | None) -> str:
     """A moment for people in any country."""
     return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC" if moment else ""
+
+
+def _cut(text: str, longest: int) -> str:
+    """A text as long as a chat takes it; the run has the whole."""
+    return text if len(text) <= longest else f"{text[: longest - 1].rstrip()}…"
 
 
 def _facts(check: Mapping[str, Any]) -> dict[str, str]:
@@ -75,4 +86,5 @@ def _template(name: str) -> Template:
         lstrip_blocks=True,
         keep_trailing_newline=False,
     )
+    environment.filters["md"] = in_markdown
     return environment.get_template(name)

@@ -15,7 +15,7 @@ from ledger_assets.periods import MONTHS
 from ledger_assets.reporting.close_report import CloseReport, amount
 from ledger_assets.reporting.papers import Written, write_all
 from ledger_assets.reporting.reading import add_up_products, read
-from ledger_assets.reporting.summary import figure, percent, summarize
+from ledger_assets.reporting.summary import counted, figure, percent, summarize
 from ledger_assets.resources import LedgerResource
 from ledger_assets.storage.books import prepare_for_readers
 from ledger_assets.storage.certificates import Issued, issue
@@ -146,6 +146,7 @@ def _figures(report: CloseReport) -> dict[str, Any]:
         return {}
     head = ["| figure | month | month before |", "| :-- | --: | --: |"]
     exact = [f"| {in_markdown(f.label)} | {figure(f.now)} | {figure(f.before)} |" for f in summary.all_figures]
+    exact += [f"| {in_markdown(c.label)} | {counted(c.now)} | {counted(c.before)} |" for c in summary.counts]
     exact.append(f"| {summary.ratio.label} | {percent(summary.ratio.now)} | {percent(summary.ratio.before)} |")
     results = {f"result_{fund}": f.now for fund, f in zip(report.figures.fund_names, summary.results, strict=False)}
     plotted = {"contributions": summary.flows[0].now, "claims": summary.flows[1].now, **results}

@@ -6,12 +6,16 @@ import psycopg
 from dagster import AssetExecutionContext, Failure, MaterializeResult, asset
 
 from ledger_assets.accounting.errors import LedgerError
+from ledger_assets.assets.overtaken import NO_INCIDENT
 from ledger_assets.metadata import bars, table
 from ledger_assets.periods import MONTHS
 from ledger_assets.resources import LedgerResource
 from ledger_assets.storage.batches import Batch, latest_batch, post_batch
 from ledger_assets.storage.batches import batch as read_batch
 from ledger_assets.storage.reading import rows
+
+REFUSED = "refused"
+"""Metadata key of a posting that was refused; by what error of the ledger."""
 
 
 @asset(
@@ -36,7 +40,8 @@ def ledger_entries(context: AssetExecutionContext, ledger: LedgerResource) -> Ma
     try:
         posted = _post(ledger, batch)
     except LedgerError as refusal:
-        raise Failure(str(refusal), metadata={"refused": type(refusal).__name__}, allow_retries=False) from refusal
+        told = {REFUSED: type(refusal).__name__} | _overtaken(ledger, batch)
+        raise Failure(str(refusal), metadata=told, allow_retries=False) from refusal
     seconds = time.perf_counter() - started
     batch, totals, history = ledger.in_transaction(
         lambda connection: (
@@ -58,6 +63,12 @@ def ledger_entries(context: AssetExecutionContext, ledger: LedgerResource) -> Ma
             "batches_of_the_period": table(history),
         }
     )
+
+
+def _overtaken(ledger: LedgerResource, batch: Batch) -> dict[str, bool]:
+    """Whether it was refused because another run stages the batch again."""
+    now = ledger.in_transaction(lambda connection: read_batch(connection, batch.batch_id))
+    return {NO_INCIDENT: True} if now.state == "PROCESSING" or now.attempt != batch.attempt else {}
 
 
 def _post(ledger: LedgerResource, batch: Batch) -> bool:

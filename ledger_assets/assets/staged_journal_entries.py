@@ -11,6 +11,7 @@ from dagster import AssetExecutionContext, Failure, MaterializeResult, asset
 
 from ledger_assets.accounting.errors import RuleError
 from ledger_assets.accounting.progress import EveryTenth, Progress
+from ledger_assets.assets.overtaken import overtaken_told
 from ledger_assets.assets.preflight import preflight_failure
 from ledger_assets.metadata import table
 from ledger_assets.periods import MONTHS
@@ -63,7 +64,8 @@ def staged_journal_entries(context: AssetExecutionContext, ledger: LedgerResourc
             context.log.info("%s: %s", batch.batch_id, progress)
 
     try:
-        staged = stage(ledger.database_url, batch, rules.compiled(), performed_by=ledger.actor, progress=tell)
+        with overtaken_told():
+            staged = stage(ledger.database_url, batch, rules.compiled(), performed_by=ledger.actor, progress=tell)
     except WorkersFailed as refusal:
         raise Failure(
             str(refusal),

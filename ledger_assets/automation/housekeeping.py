@@ -25,10 +25,13 @@ class RotationConfig(Config):
 
 
 class ArchiveConfig(Config):
-    """What goes."""
+    """What goes. The Launchpad shows these defaults: who launches it without reading them drops nothing."""
 
     period: str = Field(default="", description="One month, for example 2024-01; empty = every month that is due.")
-    dry_run: bool = Field(default=False, description="Say what would go, and leave it.")
+    early: bool = Field(default=False, description="With a month: although it is still active.")
+    dry_run: bool = Field(
+        default=True, description="true: say what would go, and leave it. false: take it. The schedules say false."
+    )
 
 
 class RestoreConfig(Config):
@@ -75,7 +78,9 @@ def refresh_statistics() -> None:
 def _archive(context: OpExecutionContext, config: ArchiveConfig, ledger: LedgerResource, layer: Layer) -> None:
     from ledger_assets.storage.archiving import archive_month  # noqa: PLC0415 (definitions.py does without it)
 
-    place, months = ledger.archive_place, ACTIVE_MONTHS[layer]
+    if config.early and not config.period:
+        raise Failure("early is for one month. Fix: name it in period, for example 2024-01", allow_retries=False)
+    place, months = ledger.archive_place, 0 if config.early else ACTIVE_MONTHS[layer]
     if config.period:
         with refusals_told():
             month = archive_month(
@@ -84,7 +89,8 @@ def _archive(context: OpExecutionContext, config: ArchiveConfig, ledger: LedgerR
         done = housekeeping.ArchivedMonths([month])
     else:
         done = housekeeping.archive_due(place, [layer], performed_by=ledger.actor, dry_run=config.dry_run)
-    metadata: dict[str, Any] = {"archived": table([asdict(month) for month in done.months])}
+    outcome = "would_be_archived" if config.dry_run else "archived"
+    metadata: dict[str, Any] = {outcome: table([asdict(month) for month in done.months])}
     if done.problems:
         raise Failure("; ".join(done.problems), metadata=metadata, allow_retries=False)
     context.add_output_metadata(metadata)
@@ -96,7 +102,13 @@ def take_source_to_archive(context: OpExecutionContext, config: ArchiveConfig, l
     _archive(context, config, ledger, "SOURCE")
 
 
-@job(description="Take transactions that are older than the three newest closed months to proven Parquet files.")
+_LAUNCHED = " Launched by hand it only says what would go, until dry_run is set to false in the Launchpad."
+
+
+@job(
+    description="Take transactions that are older than the three newest closed months to proven Parquet files."
+    + _LAUNCHED
+)
 def archive_source() -> None:
     """One op."""
     take_source_to_archive()
@@ -108,7 +120,10 @@ def take_ledger_to_archive(context: OpExecutionContext, config: ArchiveConfig, l
     _archive(context, config, ledger, "LEDGER")
 
 
-@job(description="Take entries that are older than the twelve newest closed months to Parquet files, proven by seals.")
+@job(
+    description="Take entries that are older than the twelve newest closed months to Parquet files, proven by seals."
+    + _LAUNCHED
+)
 def archive_ledger() -> None:
     """One op."""
     take_ledger_to_archive()
@@ -154,6 +169,7 @@ refresh_statistics_daily = ScheduleDefinition(
 archive_source_monthly = ScheduleDefinition(
     name="archive_source_monthly",
     job=archive_source,
+    run_config={"ops": {"take_source_to_archive": {"config": {"dry_run": False}}}},
     cron_schedule="0 4 15 * *",
     default_status=DefaultScheduleStatus.STOPPED,
     description="On the 15th at 04:00. It drops rows once their files are proven: switch it on knowingly.",
@@ -162,6 +178,7 @@ archive_source_monthly = ScheduleDefinition(
 archive_ledger_monthly = ScheduleDefinition(
     name="archive_ledger_monthly",
     job=archive_ledger,
+    run_config={"ops": {"take_ledger_to_archive": {"config": {"dry_run": False}}}},
     cron_schedule="0 5 15 * *",
     default_status=DefaultScheduleStatus.STOPPED,
     description="On the 15th at 05:00. It drops rows once their files are proven: switch it on knowingly.",

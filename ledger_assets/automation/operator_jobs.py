@@ -15,9 +15,13 @@ from ledger_assets.metadata import table
 from ledger_assets.periods import MONTHS
 from ledger_assets.rehearsal import rehearse
 from ledger_assets.resources import LedgerResource
+from ledger_assets.storage.batches import BatchStateError, Overtaken
+from ledger_assets.storage.workers import RulesChanged
 from ledger_assets.storage.workers import restart_worker as restart
 
 OPERATOR = "batch_operator"
+RECOMMENDATION = "recommendation"
+"""Metadata key of what a rehearsal says, also of its failure when it says DO NOT PROCEED."""
 
 
 @op
@@ -26,7 +30,7 @@ def rehearse_the_close(context: OpExecutionContext, ledger: LedgerResource) -> N
     from ledger_assets.reporting.dry_run import write  # noqa: PLC0415 (jinja2, which most processes never need)
 
     settings = ledger.the_settings
-    with refusals_told():  # workers failed, or somebody else rehearses the month
+    with refusals_told(Overtaken):  # or workers failed
         result = rehearse(settings, context.partition_key, performed_by=ledger.actor, url=ledger.database_url)
     path = write(settings.home, result)
     metadata = _rehearsed(result) | {"report": MetadataValue.path(path)}
@@ -40,8 +44,9 @@ def _rehearsed(result: CloseResult) -> dict[str, Any]:
     run = result.dry_run or {}
     figures = ("measured_seconds", "projected_seconds", "transactions", "transactions_per_second", "throughput")
     return {
-        "recommendation": run["recommendation"],
+        RECOMMENDATION: run["recommendation"],
         "reasons": "; ".join(run["reasons"]) or "none",
+        **({"warnings": "; ".join(result.warnings)} if result.warnings else {}),
         **{name: "not measured" if run[name] is None else run[name] for name in figures},
         "steps": table(run["steps"]),
         "gates": table([{name: value for name, value in gate.items() if name != "offending"} for gate in result.gates]),
@@ -71,7 +76,7 @@ class Worker(Config):
 @op
 def do_worker_again(context: OpExecutionContext, config: Worker, ledger: LedgerResource) -> None:
     """Do one worker again whose staging failed; the completed ones are kept."""
-    with refusals_told():
+    with refusals_told(BatchStateError, RulesChanged):  # nothing was done; the failed worker has its own incident
         done = restart(
             ledger.database_url,
             config.batch_id,

@@ -32,7 +32,11 @@ from dagster._core.storage.tags import PARTITION_NAME_TAG, WILL_RETRY_TAG
 from dagster_shared.error import SerializableErrorInfo
 
 from ledger_assets.assets.close_report import NOT_CERTIFIED
+from ledger_assets.assets.ledger_entries import REFUSED
+from ledger_assets.assets.overtaken import NO_INCIDENT
 from ledger_assets.assets.preflight import PREFLIGHT, is_of_preflight
+from ledger_assets.automation.dead_runs import end_dead_runs
+from ledger_assets.automation.operator_jobs import RECOMMENDATION
 from ledger_assets.storage.incidents import (
     Noted,
     advance_source,
@@ -58,6 +62,9 @@ TICKS_BACK: Final = 3_600
 KINDS_OF_JOBS: Final[Mapping[str, str]] = {"verify_ledger": "VERIFY_FAILED"}
 """Jobs whose failure is a kind of its own; those that are called archive... are ARCHIVE_FAILED."""
 
+REHEARSAL: Final = "REHEARSAL_FAILED"
+"""A rehearsal that ran to its end and says DO NOT PROCEED. One that could not is a run that failed."""
+
 _CLOSES: Final = "month_close"
 _ENDED: Final = (DagsterEventType.RUN_FAILURE, DagsterEventType.RUN_SUCCESS)
 
@@ -74,6 +81,7 @@ class _Ended(NamedTuple):
 def note_runs(connection: psycopg.Connection, instance: DagsterInstance, *, performed_by: str) -> Noted:
     """Open one incident for each run that failed, however many of its checks did; end what a success ends."""
     read_to, since = hold_source(connection, "runs")
+    end_dead_runs(instance)
     read_to = _read_to(instance, read_to)
     ended, seen_to = _ended(instance, max(0, read_to - OVERLAP), since)
     known = noted_before(connection, {_occurrence(one.run) for one in ended})
@@ -81,13 +89,18 @@ def note_runs(connection: psycopg.Connection, instance: DagsterInstance, *, perf
     for one in ended:
         fresh += one.storage_id > read_to
         if one.run.status != DagsterRunStatus.SUCCESS:
-            if _occurrence(one.run) not in known and one.run.tags.get(WILL_RETRY_TAG) != "true":
+            if _occurrence(one.run) not in known and _is_told(instance, one.run):
                 report_run(connection, instance, one.run, happened_at=one.at, performed_by=performed_by)
                 opened += 1
         else:
             resolved += len(_end_by_success(connection, one, performed_by))
     advance_source(connection, "runs", max(read_to, seen_to))
     return Noted(fresh, opened, resolved)
+
+
+def _is_told(instance: DagsterInstance, run: DagsterRun) -> bool:
+    """Not a run that Dagster starts again, nor one that another has overtaken: what becomes of that is told."""
+    return run.tags.get(WILL_RETRY_TAG) != "true" and NO_INCIDENT not in _told(_step_failures(instance, run.run_id))
 
 
 def _ended(instance: DagsterInstance, after: int, since: datetime) -> tuple[list[_Ended], int]:
@@ -119,7 +132,7 @@ def _end_by_success(connection: psycopg.Connection, one: _Ended, performed_by: s
     end = partial(
         resolve, connection, before=one.at, reason=f"run {one.run.run_id} succeeded", performed_by=performed_by
     )
-    ended = end(kinds=[kind], subject=None if kind == "VERIFY_FAILED" else _subject(one.run))
+    ended = end(kinds=[kind]) if kind == "VERIFY_FAILED" else end(kinds=[kind, REHEARSAL], subject=_subject(one.run))
     if period and one.run.job_name == _CLOSES:
         ended += end(period=period, how_it_ends="CLOSE")
         ended += end(period=period, kinds=["RUN_FAILED"])
@@ -152,6 +165,8 @@ def report_run(
         subject = period
     elif kind == "RUN_FAILED":
         title = f"{subject}: the run failed"
+    elif kind == REHEARSAL:
+        title = f"{period}: a rehearsal says DO NOT PROCEED"
     return report_incident(
         connection,
         kind=kind,
@@ -162,7 +177,7 @@ def report_run(
         expected=_joined(facts, "expected"),
         actual=_joined(facts, "actual"),
         run_id=run.run_id,
-        details={"checks": facts, "detail": _detail(checks, failures)},
+        details={"checks": facts, "detail": _detail(checks, failures) or _why_it_ended(instance, run)},
         occurrence=_occurrence(run),
         happened_at=happened_at,
         performed_by=performed_by,
@@ -170,15 +185,32 @@ def report_run(
 
 
 def _kind(run: DagsterRun, checks: Sequence[AssetCheckEvaluation], failures: Sequence[Any]) -> str:
-    told = {key for failure in failures if failure.user_failure_data for key in failure.user_failure_data.metadata}
+    told = _told(failures)
     of_job = _kind_of_job(run)
     if of_job != "RUN_FAILED":
         return of_job
+    if RECOMMENDATION in told:
+        return REHEARSAL
+    refused = _refused_as(failures)
+    if refused is not None:
+        return refused
     if PREFLIGHT in told or any(is_of_preflight(check) for check in checks):
         return "PREFLIGHT_FAILED"
     if checks:
         return "GATE_FAILED"
     return "NOT_CERTIFIED" if NOT_CERTIFIED in told else "RUN_FAILED"
+
+
+def _told(failures: Sequence[Any]) -> set[str]:
+    """The keys of what the failed steps tell."""
+    return {key for failure in failures if failure.user_failure_data for key in failure.user_failure_data.metadata}
+
+
+def _refused_as(failures: Sequence[Any]) -> str | None:
+    """What the posting refused: the conditions of pre-flight and of the gates are asked for once more there."""
+    by_refusal = {"PreflightFailed": "PREFLIGHT_FAILED", "GateFailed": "GATE_FAILED"}
+    refused = [failure.user_failure_data.metadata.get(REFUSED) for failure in failures if failure.user_failure_data]
+    return next((by_refusal[it.value] for it in refused if it is not None and it.value in by_refusal), None)
 
 
 def _kind_of_job(run: DagsterRun) -> str:
@@ -207,6 +239,13 @@ def _detail(checks: Sequence[AssetCheckEvaluation], failures: Sequence[Any]) -> 
         elif failure.error:
             said.append(_first_words(failure.error))
     return "; ".join(dict.fromkeys(said))[:1000]
+
+
+def _why_it_ended(instance: DagsterInstance, run: DagsterRun) -> str:
+    """Of a run that failed beside its steps: its process died."""
+    records = instance.get_records_for_run(run.run_id, of_type=DagsterEventType.RUN_FAILURE).records
+    events = [record.event_log_entry.dagster_event for record in records]
+    return next((event.message.partition("\n")[0][:500] for event in events if event and event.message), "")
 
 
 def _step_failures(instance: DagsterInstance, run_id: str) -> list[Any]:

@@ -2,10 +2,8 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict
 from datetime import UTC, datetime
 
-import psycopg
 from dagster import (
     DagsterInstance,
     DagsterRun,
@@ -22,8 +20,7 @@ from dagster._core.storage.tags import PARTITION_NAME_TAG
 from ledger_assets.accounting.starting import Files, Month, fingerprint, waits_for
 from ledger_assets.automation.jobs import month_close
 from ledger_assets.resources import LedgerResource
-from ledger_assets.storage.incidents import report_incident
-from ledger_assets.storage.overdue import Overdue, overdue
+from ledger_assets.storage.overdue import note_overdue
 from ledger_assets.storage.prerequisites import months_to_start
 
 MINUTE, HOUR = 60, 3600
@@ -93,36 +90,20 @@ def _remembered(situation: list[str], reason: str, taken: Mapping[str, Files]) -
     minimum_interval_seconds=HOUR,
     default_status=DefaultSensorStatus.RUNNING,
     description="Months that should be closed by now (LEDGER_CLOSE_DUE_DAY, the fifth of the following month unless it "
-    "is set; UTC) and are not: an incident for each, which somebody is told of. It starts nothing.",
+    "is set; UTC) and are not: an incident for each, which somebody is told of until it is closed, or nothing of it is "
+    "expected any more. It starts nothing.",
 )
-def close_overdue(context: SensorEvaluationContext, ledger: LedgerResource) -> SkipReason:
-    """One query a tick. The cursor holds what was found last: an incident is touched once a day, not once a tick."""
-
-    def look(connection: psycopg.Connection) -> tuple[list[Overdue], str]:
-        late = overdue(
+def close_overdue(ledger: LedgerResource) -> SkipReason:
+    """Two queries a tick. An incident is touched once a day, not once a tick."""
+    late = ledger.in_transaction(
+        lambda connection: note_overdue(
             connection,
             due_day=ledger.settings.close_due_day,
             first_period=ledger.the_first_period,
             now=datetime.now(UTC),
+            performed_by=ledger.actor,
         )
-        found = json.dumps([asdict(month) for month in late], default=str)
-        for month in late if found != context.cursor else []:
-            report_incident(
-                connection,
-                kind="CLOSE_OVERDUE",
-                subject=month.period,
-                period=month.period,
-                expected=month.expected,
-                actual=month.actual,
-                what_to_do=month.what_to_do,
-                occurrence=f"overdue:{month.period}:{month.days_late}",  # over, and overdue the next day: told again
-                performed_by=ledger.actor,
-            )
-        return late, found
-
-    late, found = ledger.in_transaction(look)
-    if found != context.cursor:
-        context.update_cursor(found)  # after the incidents: a tick that dies in between notes them once more, as one
+    )
     if not late:
         due_day = ledger.settings.close_due_day
         return SkipReason(f"no month is overdue; a month is due on day {due_day} of the following one")

@@ -1,8 +1,12 @@
-"""Checks on the rules in use, before anything is posted by them (B2): proofs for every input, not samples."""
+"""Checks on the rules in use, before anything is posted by them (B2): proofs for every input, not samples.
+
+And a warning while a newer version waits for its approval: until then the old one posts.
+"""
 
 from collections.abc import Callable, Iterator, Mapping
 
-from dagster import AssetCheckResult, multi_asset_check
+from dagster import AssetCheckExecutionContext, AssetCheckResult, AssetCheckSeverity, multi_asset_check
+from dagster._core.storage.tags import PARTITION_NAME_TAG
 
 from ledger_assets.accounting.rule_coverage import check_conditions, check_coverage, check_versions
 from ledger_assets.accounting.rule_findings import Finding
@@ -14,9 +18,11 @@ from ledger_assets.accounting.rule_proofs import (
     check_recognition,
 )
 from ledger_assets.accounting.verdicts import Comparison, Verdict, conclude, count
-from ledger_assets.checks.results import blocking_specs, result
+from ledger_assets.accounting.waiting_rules import NAME as NO_VERSION_WAITS
+from ledger_assets.accounting.waiting_rules import verdict as waiting_verdict
+from ledger_assets.checks.results import blocking_specs, result, warning_spec
 from ledger_assets.resources import LedgerResource
-from ledger_assets.storage.rules import StoredRules, in_use
+from ledger_assets.storage.rules import StoredRules, in_use, waiting
 
 ASSET = "journal_templates"
 
@@ -64,6 +70,31 @@ def rule_controls(ledger: LedgerResource) -> Iterator[AssetCheckResult]:
     stored = ledger.in_transaction(lambda connection: in_use(connection, ledger.the_rule_set))
     for name, (description, check) in CHECKS.items():
         yield result(ASSET, _verdict(name, description, check(stored)), subject=stored.rule_set.title)
+
+
+@multi_asset_check(
+    name="rule_approvals",
+    specs=[
+        warning_spec(
+            ASSET,
+            NO_VERSION_WAITS,
+            "No newer version of the rules in use waits for an approval that would change this month.",
+        )
+    ],
+)
+def rule_approvals(context: AssetCheckExecutionContext, ledger: LedgerResource) -> Iterator[AssetCheckResult]:
+    """Compare the rules in use with the newest version that nobody has approved, for the month of the run.
+
+    Not by month: it is one thing to be told, and over with the approval. In a run without a month every change counts.
+    """
+    period = context.run.tags.get(PARTITION_NAME_TAG)
+    newest = ledger.in_transaction(lambda connection: waiting(connection, ledger.the_rule_set, period))
+    yield result(
+        ASSET,
+        waiting_verdict(ledger.the_rule_set, newest),
+        subject=f"rule set {ledger.the_rule_set}" + (f", {period}" if period else ""),
+        severity=AssetCheckSeverity.WARN,
+    )
 
 
 def _verdict(name: str, description: str, findings: list[Finding]) -> Verdict:

@@ -4,6 +4,7 @@ What a check declares (`AssetCheckSpec`) and what it reports come from the same 
 it never declared, and a check that reports nothing fails its step (no `can_subset`).
 """
 
+import logging
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
@@ -38,8 +39,18 @@ def blocking_specs(
         ]
 
 
+def warning_spec(asset: str, name: str, description: str) -> AssetCheckSpec:
+    """The spec of a check that people are told of and that stops nothing: its results have the severity WARN."""
+    return AssetCheckSpec(name, asset=asset, description=description)
+
+
 def result(
-    asset: str, verdict: Verdict, offending: Sequence[Mapping[str, Any]] = (), *, subject: str = ""
+    asset: str,
+    verdict: Verdict,
+    offending: Sequence[Mapping[str, Any]] = (),
+    *,
+    subject: str = "",
+    severity: AssetCheckSeverity = AssetCheckSeverity.ERROR,
 ) -> AssetCheckResult:
     """Expected, actual and difference, every comparison as a table, and the first rows that broke the check.
 
@@ -47,12 +58,13 @@ def result(
     shows its description nowhere (dagster 1.13.27).
     """
     if not verdict.passed:
-        get_dagster_logger().error("%s: %s", verdict.gate, verdict.detail)
+        level = logging.ERROR if severity == AssetCheckSeverity.ERROR else logging.WARNING
+        get_dagster_logger().log(level, "%s: %s", verdict.gate, verdict.detail)
     return AssetCheckResult(
         asset_key=AssetKey(asset),
         check_name=verdict.gate,
         passed=verdict.passed,
-        severity=AssetCheckSeverity.ERROR,
+        severity=severity,
         description=verdict.detail,
         metadata={
             **({"subject": subject} if subject else {}),

@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from ledger_assets.accounting.counting import counted
 from ledger_assets.commands.options import PERIOD, SERIAL, as_json, print_json, ready, say
 from ledger_assets.presentation import out, print_error, print_table
 from ledger_assets.settings import Settings
@@ -67,13 +68,35 @@ def _send(settings: Settings, url: str, *, retry: bool) -> None:
     with dagster_instance(settings) as instance:
         for sentence in look_at_everything(url, instance, performed_by=user):
             say(sentence)
+    say(_looked_for_overdue(settings, url, user))
     if retry:
         with connect(url) as connection:
-            say(f"{retry_deliveries(connection, performed_by=user)} messages are tried again")
+            again = retry_deliveries(connection, performed_by=user)
+            say(f"{counted(again, 'message')} {'is' if again == 1 else 'are'} tried again")
     done = send_due(settings, url, performed_by=user)
     say(done.summary)
     if done.failures:
         sys.exit(1)
+
+
+def _looked_for_overdue(settings: Settings, url: str, user: str) -> str:
+    """What the sensor close_overdue does."""
+    from datetime import UTC, datetime
+
+    from ledger_assets.storage.database import in_transaction
+    from ledger_assets.storage.overdue import note_overdue
+
+    late = in_transaction(
+        url,
+        lambda connection: note_overdue(
+            connection,
+            due_day=settings.close_due_day,
+            first_period=settings.first_period,
+            now=datetime.now(UTC),
+            performed_by=user,
+        ),
+    )
+    return f"overdue: {', '.join(month.period for month in late)}" if late else "no month is overdue"
 
 
 def _show(settings: Settings, url: str, period: str | None, *, only_open: bool, as_json: bool) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from ledger_assets.accounting.counting import counted
 from ledger_assets.commands.options import PERIOD, ready
 from ledger_assets.presentation import print_table
 from ledger_assets.settings import Settings
@@ -57,7 +58,7 @@ def audit(period: str | None, batch_id: str | None, since: datetime | None, nota
         output = path or sys.stdout
         written = export_trail(connection, output, notation=notation, performed_by=getpass.getuser(), **filters)
     if path is not None:
-        click.echo(f"{path}: {written:,} operations")
+        click.echo(f"{path}: {counted(written, 'operation')}")
 
 
 def _show(connection: Any, filters: dict[str, Any]) -> None:

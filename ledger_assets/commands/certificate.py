@@ -1,6 +1,7 @@
 """The certificate of a close: look at it, and check it."""
 
 import sys
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -80,11 +81,21 @@ def _summary(document: Any, problems: list[str], note: str) -> dict[str, Any]:
     }
 
 
+def _in_order(records: list[dict[str, str]]) -> list[dict[str, str | Decimal]]:
+    """As a trial balance has them; the certificate has its names in the order of the alphabet, and amounts as text."""
+    texts, amounts = ("account", "fund"), ("opening", "debit", "credit", "closing")
+    return [
+        {name: record[name] for name in texts if name in record}
+        | {name: Decimal(record[name]) for name in amounts if name in record}
+        for record in records
+    ]
+
+
 def _print(document: Any, answer: dict[str, Any]) -> None:
     content = document["certificate"]
     if isinstance(content.get("balances"), list) and not answer["problems"]:
-        print_table(f"balances of {answer['period']} as certified", content["balances"])
-        print_table("totals of the funds", content["totals_by_fund"])
+        print_table(f"balances of {answer['period']} as certified", _in_order(content["balances"]))
+        print_table("totals of the funds", _in_order(content["totals_by_fund"]))
     for name in ("period", "close_number", "issued_at", "sha256", "signed_with"):
         out.print(f"{name.replace('_', ' ')}: {escape(str(answer[name]))}", highlight=False, soft_wrap=True)
     for problem in answer["problems"]:

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ledger_assets.commands.options import PERIOD, as_json, print_json, ready
+from ledger_assets.accounting.counting import counted
+from ledger_assets.accounting.masking import masked_text
+from ledger_assets.commands.options import PERIOD, as_json, print_json, ready, say
 from ledger_assets.presentation import out, print_table
 from ledger_assets.settings import Settings
 
@@ -64,6 +66,7 @@ def rollback(batch: str, reason: str, confirm: str | None, chain: bool, as_json:
     """Take a posted batch out of the books, as if it had never been posted; its entries are kept aside."""
     from ledger_assets.storage.corrections import roll_back
     from ledger_assets.storage.database import connect
+    from ledger_assets.storage.reading import rows
 
     consequence = f"{batch} leaves the books{', and all that was posted after it' if chain else ''}."
     with connect(ready(Settings.from_environment(), ADMINISTRATOR)) as connection:
@@ -75,10 +78,13 @@ def rollback(batch: str, reason: str, confirm: str | None, chain: bool, as_json:
             performed_by=getpass.getuser(),
             chain=chain,
         )
+        free = rows(connection, "source/files_of_loads", loads=[load for effect in effects for load in effect.loads])
     if as_json:
         print_json([asdict(effect) for effect in effects])
         return
     print_table("rolled back", [_shown(effect) for effect in effects])
+    for load in free:
+        say(f"load {load['load_id']} ({masked_text(load['file_name'])} of {load['period']}) can be posted again")
     for effect in effects:
         _print_funds(effect.period, effect.fund_balances_before, effect.fund_balances_after)
 
@@ -88,7 +94,6 @@ def _shown(effect: "RolledBack") -> dict[str, Any]:
         "batch": effect.batch_id,
         "entries": effect.entries,
         "numbers_given_back": "{} to {}".format(*effect.numbers) if effect.numbers else "none",
-        "loads_to_post_again": ", ".join(str(load) for load in effect.loads) or "none",
         "month": f"{effect.period} {effect.month_after.lower()}",
     }
 
@@ -161,5 +166,7 @@ def _print_posted(url: str, batch: "Batch", as_json: bool) -> None:
         print_json(asdict(batch) | {"accounts": accounts})
         return
     numbers = f"{batch.first_je_number:,} to {batch.last_je_number:,}"
-    out.print(f"[green]{batch.batch_id} posted[/]: {batch.entry_count:,} entries, numbers {numbers}")
+    out.print(
+        f"[green]{batch.batch_id} posted[/]: {counted(batch.entry_count or 0, 'entry', 'entries')}, numbers {numbers}"
+    )
     print_table("booked", accounts)

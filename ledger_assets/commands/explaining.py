@@ -27,17 +27,23 @@ def explain(name: str | None, as_json: bool, **asked: Any) -> None:
     ledger-assets explain --transaction TXN-17
 
     An entry is shown with its transaction, the approved version of the rules, and the expression of each line with the
-    transaction's amounts in it; a transaction with its entries. Reversals are named both ways.
+    transaction's amounts in it; a transaction with its entries. Reversals are named both ways. What is archived
+    is read from its files, which are proven first.
     """
     from ledger_assets.storage.database import connect
 
     question, answer, show = _question(name, **asked)
-    with connect(ready(Settings.from_environment())) as connection:
-        found = answer(connection, *question)
+    settings = Settings.from_environment()
+    with connect(ready(settings)) as connection:
+        found = answer(connection, *question, archive=settings.archive)
     if as_json:
         print_json(found)
     else:
         show(found)
+        for place in found.get("read_from", []):
+            say(f"read from the archive {place['directory']}, proven {place['proven']}")
+        if unseen := found.get("archived_months_not_searched"):
+            say(f"not searched, because it was found: the archived transactions of {', '.join(unseen)}")
 
 
 def _question(

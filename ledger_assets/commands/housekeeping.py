@@ -72,29 +72,18 @@ def archive(
     twelve newest. Balances, batches, seals and certificates stay. Without --source or --ledger: both.
     """
     from ledger_assets.storage.archives import ACTIVE_MONTHS
-    from ledger_assets.storage.archiving import archive_month
-    from ledger_assets.storage.housekeeping import archive_due
+    from ledger_assets.storage.housekeeping import archive_due, archive_named
 
     if (period is None) != due or (early and due):
         raise click.UsageError("name a month, for example 2024-01 (with --early if it is still active), or say --due")
     place, layers, user = _place(Settings.from_environment()), _layers(source, ledger), getpass.getuser()
     if period is None:
         done = archive_due(place, layers, performed_by=user, dry_run=dry_run)
-        months, problems = done.months, done.problems
     else:
-        problems = []
-        months = [
-            archive_month(
-                place,
-                period,
-                layer,
-                active_months=0 if early else ACTIVE_MONTHS[layer],
-                performed_by=user,
-                dry_run=dry_run,
-            )
-            for layer in layers
-        ]
-    _show([asdict(month) for month in months], problems, "would be archived" if dry_run else "archived", as_json)
+        active = {layer: 0 if early else months for layer, months in ACTIVE_MONTHS.items()}
+        done = archive_named(place, period, layers, active_months=active, performed_by=user, dry_run=dry_run)
+    title = "would be archived" if dry_run else "archived"
+    _show([asdict(month) for month in done.months], done.problems, title, as_json)
 
 
 def _show(months: list[dict[str, Any]], problems: list[str], title: str, as_json: bool) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from ledger_assets.accounting.counting import counted
 from ledger_assets.commands.options import PERIOD, as_json, print_json, ready, say
 from ledger_assets.presentation import print_table
 from ledger_assets.settings import Settings
@@ -77,7 +78,7 @@ def announce(period: str, txn_type: str, rows: int, gross: Decimal, reference: s
             reference=reference,
             announced_by=getpass.getuser(),
         )
-    say(f"{period}: {txn_type} announced, {rows:,} rows of {gross:,}")
+    say(f"{period}: {txn_type} announced, {counted(rows, 'row')} of {gross:,}")
 
 
 @click.command()

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import click
 
+from ledger_assets.accounting.counting import counted
 from ledger_assets.commands.options import PERIOD, as_json, print_json, ready, say
 from ledger_assets.commands.prerequisites import COLUMNS
 from ledger_assets.presentation import out, print_table
@@ -66,7 +67,8 @@ def status(period: str | None, is_watching: bool, as_json: bool) -> None:
         if title in ONLY_IF_ANY and not records:
             continue
         shown = STATUS_COLUMNS.get(title)
-        print_table(title, [{key: row[key] for key in shown} for row in records] if shown else records)
+        columns = [{key: row[key] for key in shown} for row in records] if shown else records
+        print_table(title.replace("_", " "), columns)
     for batch in answer.get("batches", []):
         if batch["state"] == "FAILED":
             say(f"{batch['batch_id']} failed: {batch['failure_reason']}")
@@ -120,4 +122,4 @@ def export(period: str, notation: str, path: Path) -> None:
 
     with connect(ready(Settings.from_environment())) as connection:
         entries = write_month(connection, period, path, notation=notation, performed_by=getpass.getuser())
-    say(f"{path}: {entries:,} entries of {period}")
+    say(f"{path}: {counted(entries, 'entry', 'entries')} of {period}")

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from ledger_assets.accounting.counting import counted
 from ledger_assets.commands.options import PERIOD, SERIAL, as_json, existing_file, period_option, print_json, ready, say
 from ledger_assets.presentation import progress_bar
 from ledger_assets.settings import Settings
@@ -41,7 +42,7 @@ def generate(period: str, rows: int, seed: int, path: Path, defects: tuple[str, 
                 advance(frame.height)
 
         write(frames(), path, defects)
-    say(f"{path}: {rows:,} transactions of {period}")
+    say(f"{path}: {counted(rows, 'transaction')} of {period}")
 
 
 @click.command()
@@ -104,7 +105,7 @@ def acknowledge(period: str, reason: str) -> None:
 
     with connect(ready(Settings.from_environment())) as connection:
         count = acknowledge_rejections(connection, period, reason=reason, by=getpass.getuser())
-    say(f"{count:,} refused rows of {period} acknowledged")
+    say(f"{counted(count, 'refused row')} of {period} acknowledged" if count else f"{period} has no open refused row")
 
 
 @click.command("approve-rules")

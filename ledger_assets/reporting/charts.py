@@ -7,24 +7,23 @@ figure beside it. reportlab is imported when something is drawn, not when Dagste
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import reduce
 from html import escape
 from typing import TYPE_CHECKING, Any, Final
 
 from ledger_assets.accounting.chart import OPERATOR
-from ledger_assets.reporting.close_report import EXACT, CloseReport, amount, in_words
+from ledger_assets.accounting.dry_run import TARGET_SECONDS
+from ledger_assets.reporting.close_report import EXACT, CloseReport, amount, in_words, seconds
 from ledger_assets.visible import on_one_line
 
 if TYPE_CHECKING:
     from reportlab.graphics.shapes import Drawing
 
 WIDTH: Final = 520
-TARGET_SECONDS: Final = 20 * 60
-"""A month is to be through in twenty minutes (A10)."""
-
 INK, SOFT, RULE = "#1b2733", "#5d6b78", "#d5dce2"
 BLUE, AMBER, GREEN, RED, GREY, TEAL = "#14506b", "#c98b2b", "#1c7145", "#b3261e", "#98a4af", "#5b9aa9"
 _FONT, _BOLD, _SIZE, _ROW = "Helvetica", "Helvetica-Bold", 8, 13
-_LONGEST_LABEL, _MOST_BARS = 30, 14
+_LONGEST_LABEL, _MOST_BARS = 30, 24
 _STEPS: Final = {"preflight": GREY, "staging": BLUE, "gates": TEAL, "posting": AMBER}
 
 
@@ -39,7 +38,7 @@ class Bar:
 
 
 def draw_all(report: CloseReport) -> dict[str, "Drawing"]:
-    """Every chart that the month has something for, by its name; see `TITLES`."""
+    """Every chart that the month has something for, by its name; see `title`."""
     drawn = {name: draw(report) for name, draw in _CHARTS.items()}
     return {name: drawing for name, drawing in drawn.items() if drawing is not None}
 
@@ -116,7 +115,7 @@ def gates(report: CloseReport) -> "Drawing | None":
             colour = _colour(colours[outcome])
             drawing.add(Rect(n * width, top - 24, width - 3, 12, fillColor=colour, strokeColor=None, rx=2, ry=2))
             sign = "" if outcome == "passed" else f": {outcome}"
-            text = _short(f"{title}{sign}", int(width / 3.4))
+            text = _short(f"{title}{sign}", int(width / 3.2))
             drawing.add(
                 String(n * width + 4, top - 20.6, text, fontName=_FONT, fontSize=6.4, fillColor=_colour("#ffffff"))
             )
@@ -126,21 +125,20 @@ def gates(report: CloseReport) -> "Drawing | None":
 _CHARTS: Final[Mapping[str, Callable[[CloseReport], "Drawing | None"]]] = {
     chart.__name__: chart for chart in (fund_movements, products, channels, exceptions, gates, timing)
 }
-TITLES: Final = {
-    "fund_movements": "Movements of the funds",
-    "products": "Contributions and claims by product",
-    "channels": "Contributions and claims by channel",
-    "exceptions": "Open exceptions and refused rows by reason",
-    "gates": "Gates and controls",
-    "timing": "Time of the steps against the target",
+_TITLES: Final = {
+    "fund_movements": "Movements of the funds{currency}",
+    "products": "By product: gross amount{currency} and, in brackets, transactions",
+    "channels": "By channel: gross amount{currency} and, in brackets, transactions",
+    "exceptions": "Open exceptions and refused rows by reason: how many",
+    "gates": "Each gate and control: green passed; red, with the word, failed; grey not evaluated",
+    "timing": "Time of the steps, and of all of them against the target of twenty minutes",
 }
 
 
-def seconds(value: Decimal | None) -> str:
-    """A duration as people read it; a dash for a step that the batch's record does not have."""
-    if value is None:
-        return "–"
-    return f"{value:,.1f} s" if value < 120 else f"{value / 60:,.1f} min"
+def title(name: str, report: CloseReport) -> str:
+    """What a chart shows, and in which unit."""
+    currency = report.month["currency"]
+    return _TITLES[name].format(currency=f" in {currency}" if currency else "")
 
 
 def svg(drawing: "Drawing", label: str) -> str:
@@ -187,10 +185,12 @@ def _by(report: CloseReport, column: str) -> "Drawing | None":
             summed[row[column]] = (EXACT.add(gross, row["gross_amount"]), count + row["transactions"])
         colour = AMBER if kind.txn_type == "CLAIM" else BLUE
         largest_first = sorted(summed.items(), key=lambda item: (-item[1][0], item[0]))
-        groups.append((
-            kind.txn_type,
-            [Bar(name, gross, f"{amount(gross)}  ({count:,})", colour) for name, (gross, count) in largest_first],
-        ))  # fmt: skip
+        shown, rest = largest_first[:_MOST_BARS], largest_first[_MOST_BARS:]
+        if rest:
+            gross = reduce(EXACT.add, (gross for _, (gross, _) in rest))
+            shown.append((f"({len(rest)} others)", (gross, sum(count for _, (_, count) in rest))))
+        bars = [Bar(name, gross, f"{amount(gross)}  ({count:,})", colour) for name, (gross, count) in shown]
+        groups.append((kind.txn_type, bars))
     return _bars(groups)
 
 
@@ -198,7 +198,7 @@ def _bars(groups: Sequence[tuple[str, Sequence[Bar]]]) -> "Drawing | None":
     """Horizontal bars in groups, all on one scale, negative ones to the left of the axis; None without any bar."""
     from reportlab.graphics.shapes import Drawing, Line, Rect, String  # noqa: PLC0415
 
-    groups = [(name, bars[:_MOST_BARS]) for name, bars in groups if bars]
+    groups = [(name, bars) for name, bars in groups if bars]
     if not groups:
         return None
     every = [bar for _, bars in groups for bar in bars]
@@ -239,9 +239,9 @@ def _short(text: str, longest: int = _LONGEST_LABEL) -> str:
 
 
 def _width(text: str) -> float:
-    from reportlab.pdfbase.pdfmetrics import stringWidth  # noqa: PLC0415
+    from ledger_assets.reporting.lettering import width  # noqa: PLC0415 (imports reportlab)
 
-    return float(stringWidth(text, _FONT, _SIZE))
+    return width(text, _FONT, _SIZE)
 
 
 def _colour(code: str) -> Any:

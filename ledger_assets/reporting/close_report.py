@@ -5,6 +5,7 @@ Here: the figures of a month, and what follows from them. Not here: how they are
 them is personal.
 """
 
+from calendar import monthrange
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
@@ -17,12 +18,14 @@ from typing import Any, Final
 from ledger_assets.accounting.amounts import COMPONENTS
 from ledger_assets.accounting.balances import CONTROLS, Balances
 from ledger_assets.accounting.certificate import Document, fingerprint, signer
+from ledger_assets.accounting.counting import counted
 from ledger_assets.accounting.gates import GATES
 from ledger_assets.accounting.money import from_minor
 from ledger_assets.accounting.statement_figures import MonthFigures
 from ledger_assets.accounting.statement_tables import Statement
 from ledger_assets.accounting.statements import STATEMENTS
 from ledger_assets.accounting.verdicts import Verdict
+from ledger_assets.accounting.waiting_rules import WaitingVersion
 
 Row = Mapping[str, Any]
 """A row of the statement that the field is named after; its columns are those of the file in sql/."""
@@ -106,7 +109,10 @@ class ProductFigures:
 
 @dataclass(frozen=True)
 class CloseReport:
-    """Everything that the papers say about a month, as read from the database."""
+    """Everything that the papers say about a month, as read from the database.
+
+    `batches_before` and `source_before` are those of the month before, to compare counts with.
+    """
 
     month: Row
     batches: Sequence[Row]
@@ -126,6 +132,9 @@ class CloseReport:
     figures: MonthFigures = field(default_factory=lambda: MonthFigures("", (), ""))
     products: Sequence[Row] = ()
     timing: Sequence[Row] = ()
+    waiting_rules: Sequence[WaitingVersion] = ()
+    batches_before: Sequence[Row] = ()
+    source_before: Sequence[Row] = ()
 
     @property
     def period(self) -> str:
@@ -135,6 +144,12 @@ class CloseReport:
     def title(self) -> str:
         """The month as people say it: January 2025."""
         return f"{date.fromisoformat(f'{self.period}-01'):%B %Y}"
+
+    @property
+    def last_day(self) -> str:
+        """The day of the balance sheet: 31 January 2025."""
+        year, month = map(int, self.period.split("-"))
+        return f"{monthrange(year, month)[1]} {self.title}"
 
     @property
     def is_closed(self) -> bool:
@@ -270,9 +285,10 @@ class CloseReport:
             (not self.ties, "Trial balance and posted lines differ."),
             *((not s.ties, f"{s.title} does not tie: {_untied(s)}.") for s in self.statements.values()),
             *((not p.ties, f"{p.txn_type} by product is not what was posted.") for p in self.by_product),
-            (waiting, f"{waiting:,} delivered transactions are in no posted batch."),
-            (exceptions, f"{exceptions:,} transactions wait in the exception queue."),
-            (refused, f"{refused:,} refused rows are open."),
+            (waiting, f"{counted(waiting, 'delivered transaction')} {_are(waiting)} in no posted batch."),
+            (exceptions, f"{counted(exceptions, 'transaction')} {_are(exceptions)} in the exception queue."),
+            (refused, f"{counted(refused, 'refused row')} {_are(refused)} open."),
+            *((version, f"The {version}. To do: {version.fix}.") for version in self.waiting_rules),
             (self.certificate_refusal, f"The month is not certified: {self.certificate_refusal}"),
         ]
         return [point for is_open, point in points if is_open]
@@ -288,9 +304,20 @@ def moment(value: datetime | None) -> str:
     return f"{value.astimezone(UTC):%Y-%m-%d %H:%M} UTC" if value else "–"
 
 
+def seconds(value: Decimal | None) -> str:
+    """A duration as people read it; a dash for a step that the batch's record does not have."""
+    if value is None:
+        return "–"
+    return f"{value:,.1f} s" if value < 120 else f"{value / 60:,.1f} min"
+
+
 def in_words(identifier: str) -> str:
     """A gate's or a control's name in words."""
     return identifier.replace("_", " ")
+
+
+def _are(number: int) -> str:
+    return "is" if number == 1 else "are"
 
 
 def _untied(statement: Statement) -> str:

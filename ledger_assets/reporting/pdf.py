@@ -2,8 +2,8 @@
 
 Here: order and layout. Not here: figures (close_report, summary) and charts. The same report gives the same bytes.
 
-The fonts are the fourteen that every reader of PDF has: they know western letters, and a square stands for any other.
-The page has every letter. This module imports reportlab: import it when a paper is written.
+Texts from outside go through `lettering`: no letter is a square. This module imports reportlab: import it when a paper
+is written.
 """
 
 import io
@@ -11,10 +11,10 @@ from collections.abc import Callable, Mapping, Sequence
 from html import escape
 from typing import Any, Final
 
+from reportlab.graphics.shapes import String
 from reportlab.lib.colors import Color, HexColor
 from reportlab.lib.pagesizes import A4, landscape
 from reportlab.lib.styles import ParagraphStyle
-from reportlab.pdfbase.pdfmetrics import stringWidth
 from reportlab.pdfgen.canvas import Canvas
 from reportlab.platypus import (
     BaseDocTemplate,
@@ -34,9 +34,10 @@ from reportlab.platypus import (
 from ledger_assets.accounting.statement_tables import Kind, Statement
 from ledger_assets.reporting import charts
 from ledger_assets.reporting.close_report import CloseReport, amount, moment
+from ledger_assets.reporting.lettering import lettered, lettered_lines
+from ledger_assets.reporting.lettering import width as width_of
 from ledger_assets.reporting.sections import Section, sections
-from ledger_assets.reporting.summary import MOST_POINTS, NOT_KNOWN, figure, percent, summarize
-from ledger_assets.visible import on_one_line
+from ledger_assets.reporting.summary import MOST_POINTS, Summary, counted, figure, percent, summarize
 
 INK, SOFT, RULE, WASH, ACCENT, OK, BAD = (
     HexColor(code) for code in ("#1b2733", "#5d6b78", "#d5dce2", "#f4f6f8", "#14506b", "#1c7145", "#b3261e")
@@ -45,6 +46,10 @@ MARGIN, TOP = 40, 62
 _SIZE, _SMALLEST, _PADDING = 8.2, 4.2, 4
 _HEADING_AND_MORE: Final = 130
 _PORTRAIT: Final = A4[0] - 2 * MARGIN
+_HIGH: Final = A4[1] - TOP - 32 - 12
+_LEAST_OF_CHART: Final = 0.55
+_SIZES_OF_COVER: Final = (8.6, 7.2, 6.0)
+"""Of the key figures: smaller where there are many funds."""
 _LANDSCAPE: Final = A4[1] - 2 * MARGIN
 
 
@@ -63,15 +68,15 @@ WRONG = _style("wrong", 8.5, BAD, bold=True)
 
 def render(report: CloseReport) -> bytes:
     """The whole document."""
-    drawn = charts.draw_all(report)
+    drawn = {name: _legible(drawing) for name, drawing in charts.draw_all(report).items()}
     story = _cover(report, drawn)
     for statement in report.statements.values():
         is_wide = len(statement.columns) > 4
         story += [NextPageTemplate("landscape" if is_wide else "portrait"), PageBreak()]
-        story += _statement(statement, _LANDSCAPE if is_wide else _PORTRAIT)
+        story += _statement(report, statement, _LANDSCAPE if is_wide else _PORTRAIT)
     story += [NextPageTemplate("portrait"), PageBreak()]
     for section in sections(report):
-        story += _section(section, drawn)
+        story += _section(report, section, drawn)
     return _build(report, story)
 
 
@@ -80,26 +85,64 @@ def render(report: CloseReport) -> bytes:
 
 def _cover(report: CloseReport, drawn: dict[str, Any]) -> list[Flowable]:
     summary = summarize(report)
-    before = report.figures.previous_period or "Month before"
-    rows = [[f.label, figure(f.now), figure(f.before), figure(f.change)] for f in summary.flows]
-    rows.append([summary.ratio.label, percent(summary.ratio.now), percent(summary.ratio.before), ""])
-    for part in (summary.results, summary.position, summary.fund_balances):
-        rows += [[f.label, figure(f.now), figure(f.before), figure(f.change)] for f in part]
-    rows.append(["Journal entries", f"{report.entry_count:,}", NOT_KNOWN, ""])
-    rows.append(["Journal lines", f"{report.line_count:,}", NOT_KNOWN, ""])
-    result = len(summary.flows) + 2
-    bold = [("FONTNAME", (0, n), (-1, n), "Helvetica-Bold") for n in (result + len(summary.results) - 1,)]
     currency = f"Amounts in {report.month['currency']}. " if report.month["currency"] else ""
-    story: list[Flowable] = [
-        Paragraph(f"{report.title}: the month on one page", TITLE),
-        Paragraph(_safe(f"{currency}Status: {report.status}. {_closed(report)}"), TEXT),
-        Spacer(1, 8),
-        _table(["", report.period, before, "Change"], rows, _PORTRAIT, extra=bold, size=8.6),
-        Spacer(1, 6),
-    ]
-    if "fund_movements" in drawn:
-        story += [Paragraph(charts.TITLES["fund_movements"], HEADING), _fitted(drawn["fund_movements"], 215)]
-    return [*story, *_outcome(report), *_fingerprint(report)]
+    behind = [*_the_close(summary), *_outcome(report), *_fingerprint(report)]
+    story: list[Flowable] = []
+    for size in _SIZES_OF_COVER:
+        story = [
+            Paragraph(f"{report.title}: the month on one page", TITLE),
+            _paragraph(f"{currency}Status: {report.status}. {_closed(report)}", TEXT),
+            Spacer(1, 6),
+            _key_figures(report, summary, size),
+            *(_paragraph(deficit, WRONG) for deficit in summary.deficits),
+        ]
+        if _height([*story, *behind]) <= _HIGH:
+            break
+    return [*story, *_chart_of_funds(report, drawn, _HIGH - _height([*story, *behind])), *behind]
+
+
+def _chart_of_funds(report: CloseReport, drawn: dict[str, Any], room: float) -> list[Flowable]:
+    """In the room that the page has left; none where it would be too small to read."""
+    if "fund_movements" not in drawn:
+        return []
+    heading = _paragraph(charts.title("fund_movements", report), HEADING)
+    room -= _height([heading])
+    drawing = drawn["fund_movements"]
+    return [heading, _fitted(drawing, room)] if room > _LEAST_OF_CHART * drawing.height else []
+
+
+def _height(flowables: Sequence[Flowable]) -> float:
+    """What they take on a page, with the space between them."""
+    return float(sum(f.wrap(_PORTRAIT, _HIGH)[1] + f.getSpaceBefore() + f.getSpaceAfter() for f in flowables))
+
+
+def _key_figures(report: CloseReport, summary: Summary, size: float) -> Table:
+    """The result first, then what made it, then what is there at the end, then how much work it was."""
+    rows: list[list[str]] = []
+    extra: list[tuple[Any, ...]] = []
+    groups = (
+        *((group, figure) for group in (summary.results, summary.flows, summary.fund_balances, summary.position)),
+        (summary.counts, counted),
+    )
+    for group, shown in groups:
+        extra.append(("LINEABOVE", (0, len(rows) + 1), (-1, len(rows) + 1), 0.9, SOFT))
+        for row in group:
+            rows.append([row.label, shown(row.now), shown(row.before), shown(row.change)])
+            if row.now is not None and row.now < 0:
+                extra.append(("TEXTCOLOR", (1, len(rows)), (1, len(rows)), BAD))
+        if group is summary.results:
+            extra.append(("FONTNAME", (0, len(rows)), (-1, len(rows)), "Helvetica-Bold"))
+        if group is summary.flows:
+            rows.append([summary.ratio.label, percent(summary.ratio.now), percent(summary.ratio.before), ""])
+    columns = ["", report.period, report.figures.previous_period or "Month before", "Change"]
+    return _table(columns, rows, _PORTRAIT, extra=extra, size=size)
+
+
+def _the_close(summary: Summary) -> list[Flowable]:
+    rows = [[fact.label, fact.text] for fact in summary.facts]
+    bad = [n for n, fact in enumerate(summary.facts, start=1) if not fact.is_good]
+    extra = [("TEXTCOLOR", (0, n), (-1, n), BAD) for n in bad]
+    return [Spacer(1, 8), _table(["The close", ""], rows, _PORTRAIT, text_columns=2, extra=extra)]
 
 
 def _closed(report: CloseReport) -> str:
@@ -113,7 +156,7 @@ def _outcome(report: CloseReport) -> list[Flowable]:
     story: list[Flowable] = [Paragraph("Open points", HEADING)]
     if not points:
         return [*story, Paragraph("None: every gate and control passed, every figure ties.", GOOD)]
-    story += [Paragraph(_safe(f"• {point}"), WRONG) for point in points[:MOST_POINTS]]
+    story += [_paragraph(f"• {point}", WRONG) for point in points[:MOST_POINTS]]
     if len(points) > MOST_POINTS:
         story.append(Paragraph(f"and {len(points) - MOST_POINTS} more: see the pages behind this one", WRONG))
     return story
@@ -128,14 +171,16 @@ def _fingerprint(report: CloseReport) -> list[Flowable]:
             Paragraph(f"signed with the key {report.signed_with}", NOTE),
         ]
     reason = report.certificate_refusal or "none has been made"
-    return [*story, Paragraph(_safe(f"Not certified: {reason}"), WRONG if report.certificate_refusal else TEXT)]
+    return [*story, _paragraph(f"Not certified: {reason}", WRONG if report.certificate_refusal else TEXT)]
 
 
 # ------------------------------------------------------------------------------------------------ tables
 
 
-def _statement(statement: Statement, width: float) -> list[Flowable]:
-    story: list[Flowable] = [Paragraph(statement.title, HEADING)]
+def _statement(report: CloseReport, statement: Statement, width: float) -> list[Flowable]:
+    when = f"At {report.last_day}" if statement.name == "balance-sheet" else f"For {report.title}"
+    currency = f", amounts in {report.month['currency']}" if report.month["currency"] else ""
+    story: list[Flowable] = [Paragraph(statement.title, HEADING), _paragraph(f"{when}{currency}", NOTE), Spacer(1, 4)]
     if not statement.has_figures:
         story.append(Paragraph("No account has a balance or a movement.", NOTE))
         return story
@@ -148,9 +193,9 @@ def _statement(statement: Statement, width: float) -> list[Flowable]:
         bad = [c for c, minor in enumerate(line.amounts, start=1) if statement.is_bad(line, minor)]
         extra += [("TEXTCOLOR", (c, n), (c, n), BAD) for c in bad]
     story.append(_table(["", *statement.columns], rows, width, extra=extra))
-    story += [Paragraph(_safe(note), NOTE) for note in statement.notes]
+    story += [_paragraph(note, NOTE) for note in statement.notes]
     story += [
-        Paragraph(_safe(f"{check.label}: differs by {figure(check.difference)}"), WRONG)
+        _paragraph(f"{check.label}: differs by {figure(check.difference)}", WRONG)
         for check in statement.checks
         if not check.passed
     ]
@@ -164,6 +209,7 @@ _STYLES: Final[Mapping[Kind, Callable[[int], list[tuple[Any, ...]]]]] = {
         ("FONTNAME", (0, n), (-1, n), "Helvetica-Bold"),
         ("TEXTCOLOR", (0, n), (-1, n), ACCENT),
         ("TOPPADDING", (0, n), (-1, n), 7),
+        ("NOSPLIT", (0, n), (-1, n + 1)),
     ],
     Kind.AMOUNT: lambda n: [("LEFTPADDING", (0, n), (0, n), 8)],
     Kind.SUBTOTAL: lambda n: [
@@ -179,11 +225,11 @@ _STYLES: Final[Mapping[Kind, Callable[[int], list[tuple[Any, ...]]]]] = {
 }
 
 
-def _section(section: Section, drawn: dict[str, Any]) -> list[Flowable]:
-    story: list[Flowable] = [CondPageBreak(_HEADING_AND_MORE), Paragraph(section.title, HEADING)]
+def _section(report: CloseReport, section: Section, drawn: dict[str, Any]) -> list[Flowable]:
+    story: list[Flowable] = [CondPageBreak(_HEADING_AND_MORE), _paragraph(section.title, HEADING)]
     for name in section.charts:
         if name in drawn:
-            caption = [Paragraph(charts.TITLES[name], NOTE)] if charts.TITLES[name] != section.title else []
+            caption = [_paragraph(charts.title(name, report), NOTE)]
             story += [KeepTogether([*caption, _fitted(drawn[name], 620)]), Spacer(1, 6)]
     if section.rows:
         rows = [[_cell(value) for value in row] for row in section.rows]
@@ -192,7 +238,7 @@ def _section(section: Section, drawn: dict[str, Any]) -> list[Flowable]:
         story.append(_table(section.columns, rows, _PORTRAIT, text_columns=section.text_columns, extra=extra))
     elif section.empty:
         story.append(Paragraph(section.empty, NOTE))
-    return [*story, *(Paragraph(_safe(note), NOTE) for note in section.notes)]
+    return [*story, *(_paragraph(note, NOTE) for note in section.notes)]
 
 
 def _cell(value: Any) -> str:
@@ -209,21 +255,25 @@ def _table(
     figures = [[row[c] for row in (columns, *rows) if c < len(row)] for c in range(text_columns, len(columns))]
     least = 70.0 * text_columns
     for _ in range(40):
-        widths = [max(stringWidth(t, "Helvetica-Bold", size) for t in column) + 2 * _PADDING for column in figures]
+        widths = [max(width_of(t, "Helvetica-Bold", size) for t in column) + 2 * _PADDING for column in figures]
         if sum(widths) + least <= width or size <= _SMALLEST:
             break
         size -= 0.2
     texts = _shares(columns, rows, text_columns, max(least / 2, width - sum(widths)), size)
-    style = _style("cell", size)
     bold = {n for command, (_, n), _, font in (e for e in extra if e[0] == "FONTNAME") if font.endswith("Bold")}
-    cells = [[on_one_line(c) for c in columns]]
-    for n, row in enumerate(rows, start=1):
-        wrapped = [
-            Paragraph(f"<b>{_safe(t)}</b>" if n in bold else _safe(t), _coloured(style, extra, n))
-            if stringWidth(t, "Helvetica-Bold", size) > texts[c] - 2 * _PADDING - 5 else on_one_line(t)
-            for c, t in enumerate(row[:text_columns])
-        ]  # fmt: skip
-        cells.append([*wrapped, *row[text_columns:]])
+    cells: list[list[Any]] = []
+    fonts = []
+    for n, row in enumerate((columns, *rows)):
+        western = "Helvetica-Bold" if n == 0 or n in bold else "Helvetica"
+        cells.append([])
+        for c, text in enumerate(row):
+            font, shown = lettered(text, western)
+            if c < text_columns and n and width_of(text, "Helvetica-Bold", size) > texts[c] - 2 * _PADDING - 5:
+                style = _coloured(_style("cell", size, bold=n in bold), extra, n)
+                cells[n].append(_paragraph(text, style, texts[c] - 2 * _PADDING - 5))
+            else:
+                cells[n].append(shown)
+                fonts += [("FONTNAME", (c, n), (c, n), font)] if font != western else []
     return Table(cells, [*texts, *widths], repeatRows=1, hAlign="LEFT", style=TableStyle([
         ("FONTNAME", (0, 0), (-1, -1), "Helvetica"), ("FONTSIZE", (0, 0), (-1, -1), size),
         ("LEADING", (0, 0), (-1, -1), size * 1.25), ("TEXTCOLOR", (0, 0), (-1, -1), INK),
@@ -232,7 +282,7 @@ def _table(
         ("ALIGN", (text_columns, 0), (-1, -1), "RIGHT"), ("VALIGN", (0, 0), (-1, -1), "BOTTOM"),
         ("LEFTPADDING", (0, 0), (-1, -1), _PADDING), ("RIGHTPADDING", (0, 0), (-1, -1), _PADDING),
         ("LEFTPADDING", (0, 0), (0, -1), 1), ("RIGHTPADDING", (-1, 0), (-1, -1), 1),
-        ("TOPPADDING", (0, 0), (-1, -1), 2.2), ("BOTTOMPADDING", (0, 0), (-1, -1), 2.6), *extra,
+        ("TOPPADDING", (0, 0), (-1, -1), 2.2), ("BOTTOMPADDING", (0, 0), (-1, -1), 2.6), *extra, *fonts,
     ]))  # fmt: skip
 
 
@@ -241,7 +291,7 @@ def _shares(
 ) -> list[float]:
     """The widths of the text columns: those that need little get it, the others share what is left and wrap."""
     wanted = [
-        max(stringWidth(row[c], "Helvetica-Bold", size) for row in (columns, *rows) if c < len(row)) + 2 * _PADDING + 6
+        max(width_of(row[c], "Helvetica-Bold", size) for row in (columns, *rows) if c < len(row)) + 2 * _PADDING + 6
         for c in range(text_columns)
     ]
     widths = [0.0] * text_columns
@@ -258,9 +308,20 @@ def _coloured(style: ParagraphStyle, extra: Sequence[Any], row: int) -> Paragrap
     return style
 
 
-def _safe(text: str) -> str:
-    """Text from outside inside of a paragraph, whose markup it may not be."""
-    return escape(on_one_line(text))
+def _paragraph(text: str, style: ParagraphStyle, width: float = _PORTRAIT) -> Paragraph:
+    """A text from outside, whose markup it may not be; it breaks into lines of that width."""
+    font, lines = lettered_lines(text, style.fontName, style.fontSize, width)
+    if font != style.fontName:
+        style = ParagraphStyle(f"{style.name} {font}", parent=style, fontName=font)
+    return Paragraph("<br/>".join(map(escape, lines)), style)
+
+
+def _legible(drawing: Any) -> Any:
+    """A chart with its labels in fonts that have their letters: a browser finds these by itself, a PDF does not."""
+    for shape in drawing.contents:
+        if isinstance(shape, String):
+            shape.fontName, shape.text = lettered(shape.text, shape.fontName)
+    return drawing
 
 
 def _fitted(drawing: Any, highest: float) -> Any:
@@ -302,11 +363,11 @@ class _NumberedCanvas(Canvas):  # type: ignore[misc] # reportlab has no types
 
 def _build(report: CloseReport, story: list[Flowable]) -> bytes:
     currency = f" · amounts in {report.month['currency']}" if report.month["currency"] else ""
-    left = on_one_line(f"Close report {report.period}{currency}")
+    font, left = lettered(f"Close report {report.period}{currency}")
 
     def head(canvas: Canvas, _: BaseDocTemplate) -> None:
         width, height = canvas._pagesize  # noqa: SLF001 (the page that is being drawn; there is no other way to ask)
-        canvas.setFont("Helvetica", 7.5)
+        canvas.setFont(font, 7.5)
         canvas.setFillColor(SOFT)
         canvas.drawString(MARGIN, height - 36, left)
         canvas.setFillColor(OK if report.is_closed else BAD)

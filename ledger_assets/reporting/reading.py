@@ -1,16 +1,20 @@
 """What the papers of a month are made of, out of the ledger."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import psycopg
 
 from ledger_assets.accounting.masking import COMMON_CHANNELS
+from ledger_assets.accounting.waiting_rules import WaitingVersion
 from ledger_assets.reporting.close_report import PAST, CloseReport
 from ledger_assets.storage.balances import read_balances
 from ledger_assets.storage.certificates import latest
 from ledger_assets.storage.database import in_transaction, statement
 from ledger_assets.storage.reading import rows
+from ledger_assets.storage.rules import waiting
 from ledger_assets.storage.statements import read_figures, require_closed
 
 
@@ -24,8 +28,11 @@ def read(connection: psycopg.Connection, period: str, archive: Path | None = Non
         connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
         batches = rows(connection, "reporting/batches", period=period)
         balances = read_balances(connection, period, archive)
+        month = rows(connection, "reporting/month", period=period)[0]
+        figures = read_figures(connection, period, balances)
+        before = figures.previous_period
         return CloseReport(
-            month=rows(connection, "reporting/month", period=period)[0],
+            month=month,
             batches=batches,
             verdicts=rows(connection, "control/gates", period=period),
             deliveries=rows(connection, "source/loads_of_period", period=period),
@@ -43,10 +50,22 @@ def read(connection: psycopg.Connection, period: str, archive: Path | None = Non
             late=rows(connection, "period/late", period=period),
             closes=rows(connection, "period/closes", period=period),
             changes=rows(connection, "period/differences", period=period),
-            figures=read_figures(connection, period, balances),
+            figures=figures,
             products=rows(connection, "reporting/products", period=period, channels=list(COMMON_CHANNELS)),
             timing=rows(connection, "reporting/timing", period=period),
+            waiting_rules=_waiting_rules(connection, month, batches),
+            batches_before=rows(connection, "reporting/batches", period=before) if before else (),
+            source_before=rows(connection, "reporting/source_totals", period=before) if before else (),
         )
+
+
+def _waiting_rules(
+    connection: psycopg.Connection, month: Mapping[str, Any], batches: Sequence[Mapping[str, Any]]
+) -> list[WaitingVersion]:
+    """The versions that waited for approval when the month was closed, and still wait; of an open month, that wait."""
+    names = sorted({batch["rule_set"] for batch in batches if batch["state"] not in PAST})
+    found = [version for name in names if (version := waiting(connection, name, month["period"]))]
+    return [one for one in found if one.changes and (not month["closed_at"] or one.stored_at <= month["closed_at"])]
 
 
 def add_up_products(connection: psycopg.Connection, period: str) -> None:

@@ -29,7 +29,7 @@ from ledger_assets.accounting.spreadsheets import spreadsheet_safe
 from ledger_assets.accounting.statement_tables import Kind, Line, Statement
 from ledger_assets.reporting.close_report import EXACT, CloseReport, amount, moment
 from ledger_assets.reporting.sections import Cell, Section, sections
-from ledger_assets.reporting.summary import NOT_KNOWN, KeyFigure, percent, summarize
+from ledger_assets.reporting.summary import NOT_KNOWN, KeyFigure, Summary, percent, summarize
 from ledger_assets.visible import on_one_line
 
 DIGITS: Final = 15
@@ -38,7 +38,8 @@ DIGITS: Final = 15
 FORMULA_LIMIT: Final = 10**14
 """Minor units. Below it, sums of doubles are exact to well under half a minor unit."""
 
-_NUMBER = "#,##0.00;[Red]-#,##0.00;0.00"
+_NUMBER = "#,##0.00"
+_BAD: Final = "#b3261e"
 _SHEETS: Final = {
     "trial-balance": "Trial balance",
     "profit-and-loss": "Profit and loss",
@@ -152,7 +153,8 @@ def _statement(writer: _Writer, sheet: Worksheet, report: CloseReport, statement
         writer.text(sheet, row, 1, line.label, **style)
         for c, minor in enumerate(line.amounts):
             formula, parts = _formula(statement, line, row, c)
-            writer.total(sheet, row, c + 2, minor, formula, parts, **style)
+            bad = {"font_color": _BAD} if statement.is_bad(line, minor) else {}
+            writer.total(sheet, row, c + 2, minor, formula, parts, **{**style, **bad})
     row = _HEAD + 2 + len(statement.lines)
     for note in [*statement.notes, *(f"{check.label}: differs" for check in statement.checks if not check.passed)]:
         writer.text(sheet, row, 0, note, italic=True, font_color="#5d6b78")
@@ -165,7 +167,7 @@ def _statement(writer: _Writer, sheet: Worksheet, report: CloseReport, statement
         longest = max((len(_shown(line.amounts[c])) for line in statement.lines if line.amounts), default=0)
         sheet.set_column(c + 2, c + 2, max(14, longest + 2, len(statement.columns[c]) + 2))
     sheet.repeat_rows(_HEAD)
-    if len(statement.columns) > 4:
+    if len(statement.columns) > 3:
         sheet.set_landscape()
 
 
@@ -226,8 +228,29 @@ def _summary(writer: _Writer, report: CloseReport) -> None:
     columns = ("Figure", report.period, report.figures.previous_period or "Month before", "Change")
     for c, column in enumerate(columns):
         writer.text(sheet, 3, c, column, **head, **({"align": "right"} if c else {}))
-    row = 4
-    for group in (summary.flows, summary.results, summary.position, summary.fund_balances):
+    row = _key_figures(writer, sheet, 4, summary)
+    for deficit in summary.deficits:
+        writer.text(sheet, row, 0, deficit, bold=True, font_color=_BAD)
+        row += 1
+    writer.text(sheet, row + 1, 0, "The close", bold=True, font_color="#14506b")
+    row += 2
+    for fact in summary.facts:
+        writer.text(sheet, row, 0, fact.label)
+        writer.text(sheet, row, 1, fact.text, **({} if fact.is_good else {"font_color": _BAD}))
+        row += 1
+    row = _lines(writer, sheet, row + 1, "Open points", report.open_points or ["None: everything ties."])
+    certificate = str(report.certificate["sha256"]) if report.certificate else report.certificate_refusal or "none made"
+    row = _lines(writer, sheet, row + 1, "Certificate (SHA-256)", [certificate])
+    writer.note_on_text(sheet, row)
+    _results_chart(writer, sheet, row + 2, summary.results, report.month["currency"])
+    sheet.set_column(0, 0, 34)
+    sheet.set_column(1, 3, max(20, *(len(_shown(f.now)) + 2 for f in summary.all_figures)))
+    sheet.freeze_panes(4, 1)
+
+
+def _key_figures(writer: _Writer, sheet: Worksheet, row: int, summary: Summary) -> int:
+    """From that row on, in the order of the PDF's page. Returns the row behind them."""
+    for group in (summary.results, summary.flows, summary.fund_balances, summary.position):
         for figure in group:
             _key_figure(writer, sheet, row, figure)
             row += 1
@@ -236,24 +259,22 @@ def _summary(writer: _Writer, report: CloseReport) -> None:
             writer.text(sheet, row, 1, percent(summary.ratio.now), align="right")
             writer.text(sheet, row, 2, percent(summary.ratio.before), align="right")
             row += 1
-    for label, count in (("Journal entries", report.entry_count), ("Journal lines", report.line_count)):
-        writer.text(sheet, row, 0, label)
-        writer.count(sheet, row, 1, count)
+    for figure in summary.counts:
+        writer.text(sheet, row, 0, figure.label)
+        for c, count in enumerate((figure.now, figure.before, figure.change), start=1):
+            if count is None:
+                writer.text(sheet, row, c, NOT_KNOWN, align="right")
+            else:
+                writer.count(sheet, row, c, count)
         row += 1
-    row = _lines(writer, sheet, row + 1, "Open points", report.open_points or ["None: everything ties."])
-    certificate = str(report.certificate["sha256"]) if report.certificate else report.certificate_refusal or "none made"
-    row = _lines(writer, sheet, row + 1, "Certificate (SHA-256)", [certificate])
-    writer.note_on_text(sheet, row)
-    _results_chart(writer, sheet, row + 2, summary.results, len(summary.flows) + 1)
-    sheet.set_column(0, 0, 34)
-    sheet.set_column(1, 3, max(20, *(len(_shown(f.now)) + 2 for f in summary.all_figures)))
-    sheet.freeze_panes(4, 1)
+    return row
 
 
 def _key_figure(writer: _Writer, sheet: Worksheet, row: int, figure: KeyFigure) -> None:
     style = {"bold": True} if figure.label == "Result of all funds" else {}
     writer.text(sheet, row, 0, figure.label, **style)
-    writer.amount(sheet, row, 1, figure.now, **style)
+    bad = {"font_color": _BAD} if figure.now is not None and figure.now < 0 else {}
+    writer.amount(sheet, row, 1, figure.now, **style, **bad)
     writer.amount(sheet, row, 2, figure.before, **style)
     change = f"=ROUND({xl_rowcol_to_cell(row, 1)}-{xl_rowcol_to_cell(row, 2)},2)"
     writer.total(sheet, row, 3, figure.change, change, (figure.now, figure.before), **style)
@@ -266,21 +287,23 @@ def _lines(writer: _Writer, sheet: Worksheet, row: int, heading: str, lines: Seq
     return row + len(lines) + 1
 
 
-def _results_chart(writer: _Writer, sheet: Worksheet, row: int, results: Sequence[KeyFigure], skipped: int) -> None:
+def _results_chart(
+    writer: _Writer, sheet: Worksheet, row: int, results: Sequence[KeyFigure], currency: str | None
+) -> None:
     """The result of each fund, drawn by the spreadsheet from the cells above; none where one of them is text."""
     funds = results[:-1]
     if not funds or not all(f.now is not None and is_a_number(f.now) for f in funds):
         return
-    first = 4 + skipped
+    first = 4
     chart = writer.book.add_chart({"type": "bar"})
     cells = f"${first + 1}:$%s${first + len(funds)}"
     chart.add_series({
-        "name": "Result by fund", "categories": f"=Summary!$A{cells % 'A'}",
+        "name": f"Result by fund{f' in {currency}' if currency else ''}", "categories": f"=Summary!$A{cells % 'A'}",
         "values": f"=Summary!$B{cells % 'B'}", "fill": {"color": "#14506b"}, "gap": 60,
     })  # fmt: skip
     chart.set_legend({"none": True})
     chart.set_y_axis({"reverse": True, "label_position": "low"})
-    chart.set_x_axis({"num_format": "#,##0", "crossing": "min", "num_font": {"size": 8}})
+    chart.set_x_axis({"num_format": "#,##0", "num_font": {"size": 8}})
     chart.set_size({"width": 640, "height": 60 + 40 * len(funds)})
     sheet.insert_chart(row, 0, chart, {"description": "Result of the month by fund"})
 

@@ -53,6 +53,10 @@ from ledger_assets.storage.slices import read_slice
 from ledger_assets.storage.verification import snapshot, verify
 
 
+class NothingToArchive(BatchStateError):  # noqa: N818 - what it is
+    """The layer of the month has gone already, or never had a row that may go."""
+
+
 class Place(NamedTuple):
     """Where archives are made, and with whose rights.
 
@@ -157,7 +161,8 @@ def _alone(url: str, period: str, layer: Layer) -> Iterator[psycopg.Connection]:
 def _require_no_obstacle(connection: psycopg.Connection, about: dict[str, Any]) -> None:
     for obstacle in records(connection, "archive/obstacles", **about):
         culprit, _, rule = obstacle["problem"].partition(": ")
-        raise BatchStateError(culprit, rule, obstacle["fix"])
+        kind = NothingToArchive if obstacle["rule"] in ("not_archived", "something_to_archive") else BatchStateError
+        raise kind(culprit, rule, obstacle["fix"])
 
 
 def _number(connection: psycopg.Connection, period: str, layer: Layer) -> int:

@@ -21,6 +21,7 @@ from ledger_assets.storage.unstorable_text import storable
 # Raised by our own functions; see the RAISE statements of the migrations.
 PREFLIGHT_FAILED, WRONG_STATE, GATE_FAILED = "LA001", "LA002", "LA003"
 BUILT_UPON, NOT_CONFIRMED = "LA004", "LA005"
+OVERTAKEN = "LA006"
 _CHECK_VIOLATION = "23514"
 
 ROWS_PER_WORKER = 250_000
@@ -34,6 +35,10 @@ class PreflightFailed(LedgerError):  # noqa: N818 - what happened
 
 class BatchStateError(LedgerError):
     """The batch is not in the state that the step needs."""
+
+
+class Overtaken(BatchStateError):  # noqa: N818 - what happened
+    """Another run has taken the batch over and goes on with it; nothing is left to do for this one."""
 
 
 class UnusableValue(LedgerError):  # noqa: N818 - what it is
@@ -82,6 +87,7 @@ def explained(*, wrong_state: type[LedgerError] = BatchStateError) -> Iterator[N
         GATE_FAILED: GateFailed,
         BUILT_UPON: BuiltUpon,
         NOT_CONFIRMED: NotConfirmed,
+        OVERTAKEN: Overtaken,
     }
     try:
         yield

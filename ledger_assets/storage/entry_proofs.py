@@ -6,6 +6,7 @@ from typing import Any
 
 from ledger_assets.accounting.errors import LedgerError
 from ledger_assets.accounting.seal import ENTRIES_PER_BLOCK, Blocks
+from ledger_assets.accounting.seal_differences import Rows
 from ledger_assets.accounting.seal_proof import check_proof, make_proof
 from ledger_assets.accounting.verification import (
     Finding,
@@ -17,7 +18,6 @@ from ledger_assets.accounting.verification import (
     is_known,
 )
 from ledger_assets.storage.database import connect
-from ledger_assets.storage.sealed_rows import Unreadable, leaf_name, read_rows
 from ledger_assets.storage.verification import (
     Verification,
     read_batches,
@@ -44,23 +44,32 @@ def prove_entry(
     with connect(url, application_name="ledger-assets verify") as connection:
         snapshot(connection)
         verification = Verification(connection, url, period, archive)
-        report = verification.report
-        report.scope = f"{period}, entry {je_number}"
-        batches, chain = read_batches(connection), read_chain(connection)
-        batch = _batch_of(batches, period, je_number)
-        workers = read_workers(connection, batch.batch_id)
-        report.chain_length, report.chain_head = len(chain), chain[-1].hash.hex() if chain else ""
-        if batch.header is None or not is_known(batch, workers):
-            report.not_looked_at.append(Finding("seal", batch.batch_id, "it has no seal that is known here"))
-            return report, None
-        report.batches = 1
-        report.differences += check_chain(chain, {one.batch_id: one for one in batches}) + check_seal(batch, workers)
-        worker = next((one for one in workers if je_number in _numbers(one)), None)
-        if report.differences or worker is None:
-            return report, None
-        block = _proven_block(verification, batch, worker, je_number)
-        if block is None:
-            return report, None
+        proof, _ = look_at_entry(verification, period, je_number)
+    return verification.report, proof
+
+
+def look_at_entry(verification: Verification, period: str, je_number: int) -> tuple[dict[str, Any] | None, Rows | None]:
+    """The proof of an entry, and the rows of its block, from the tables or the files; the report says what is wrong.
+
+    Raises NoSuchEntry.
+    """
+    connection, report = verification.connection, verification.report
+    report.scope = f"{period}, entry {je_number}"
+    batches, chain = read_batches(connection), read_chain(connection)
+    batch = _batch_of(batches, period, je_number)
+    workers = read_workers(connection, batch.batch_id)
+    report.chain_length, report.chain_head = len(chain), chain[-1].hash.hex() if chain else ""
+    if batch.header is None or not is_known(batch, workers):
+        report.not_looked_at.append(Finding("seal", batch.batch_id, "it has no seal that is known here"))
+        return None, None
+    report.batches = 1
+    report.differences += check_chain(chain, {one.batch_id: one for one in batches}) + check_seal(batch, workers)
+    worker = next((one for one in workers if je_number in _numbers(one)), None)
+    if report.differences or worker is None:
+        return None, None
+    block, rows = _proven_block(verification, batch, worker, je_number)
+    if block is None:
+        return None, None
     proof = make_proof(
         je_number,
         block,
@@ -71,7 +80,7 @@ def prove_entry(
         next(link for link in chain if (link.batch_id, link.event) == (batch.batch_id, "POSTED")),
     )
     report.differences += [Finding("seal", report.scope, problem) for problem in check_proof(proof)]
-    return report, proof
+    return proof, rows
 
 
 def _batch_of(batches: Sequence[SealedBatch], period: str, je_number: int) -> SealedBatch:
@@ -89,29 +98,23 @@ def _numbers(worker: SealedWorker) -> range:
     return range(first, first + (worker.sealed_entries or 0))
 
 
-def _proven_block(verification: Verification, batch: SealedBatch, worker: SealedWorker, je_number: int) -> bytes | None:
-    """The block of an entry in canonical form, None when it cannot be read or is not what was sealed."""
-    connection, report, numbers = verification.connection, verification.report, _numbers(worker)
-    verification.meanings = read_meanings(connection)
+def _proven_block(
+    verification: Verification, batch: SealedBatch, worker: SealedWorker, je_number: int
+) -> tuple[bytes | None, Rows | None]:
+    """The block of an entry in canonical form, and its rows; None when it cannot be read or is not what was sealed."""
+    report, numbers = verification.report, _numbers(worker)
+    verification.meanings = read_meanings(verification.connection)
     dictionary = verification.meanings.dictionary(batch.dictionary or "")
     number = (je_number - numbers.start) // ENTRIES_PER_BLOCK
     first = numbers.start + number * ENTRIES_PER_BLOCK
     entries = min(ENTRIES_PER_BLOCK, numbers.stop - first)
-    leaves = [leaf_name(connection, leaf) for leaf in (worker.header_leaf, worker.line_leaf)]
-    if leaves[0] is None or leaves[1] is None:  # gone, or archived
-        whole = verification.rows_of(batch, worker, f"{batch.batch_id}, worker {worker.worker_number}")
-        if whole is None or report.differences:
-            return None
-        rows = whole.between(first, first + entries - 1)
-    else:
-        try:
-            rows, _ = read_rows(connection, leaves[0], leaves[1], batch.period, (first, first + entries - 1))
-        except Unreadable as fault:
-            report.not_looked_at.append(Finding("rows", report.scope, str(fault)))
-            return None
+    where = f"{batch.batch_id}, worker {worker.worker_number}"
+    rows = verification.rows_of(batch, worker, where, (first, first + entries - 1))
+    if rows is None or report.differences:
+        return None, None
     blocks = Blocks(rows.headers, rows.lines, first=first, entries=entries, dictionary=dictionary)
     if blocks.hashes() != (worker.block_hashes or [])[number : number + 1]:
         verification.check_worker(batch, worker, dictionary)  # which names the rows
-        return None
+        return None, None
     report.blocks, report.entries, report.lines = 1, rows.headers.height, rows.lines.height
-    return b"".join(blocks.pieces(0))
+    return b"".join(blocks.pieces(0)), rows

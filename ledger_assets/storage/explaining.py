@@ -4,7 +4,8 @@ Here: the questions of `books` put together into answers, as JSON has them, pers
 statements (sql/queries), how an amount comes about (accounting.explanation), what people see (commands.explaining).
 """
 
-from typing import Any, Final
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
 
 import psycopg
 from psycopg.rows import dict_row
@@ -13,9 +14,12 @@ from ledger_assets.accounting.errors import LedgerError
 from ledger_assets.accounting.explanation import EntryName, entry_name, worked_out
 from ledger_assets.accounting.masking import masked_id, masked_record
 from ledger_assets.storage import books
-from ledger_assets.storage.archives import Archived, archived_sources, refuse_archived
+from ledger_assets.storage.archives import archived_sources, is_archived
 from ledger_assets.storage.database import statement
 from ledger_assets.storage.reading import rows
+
+if TYPE_CHECKING:
+    from ledger_assets.storage.archived_entries import Archive
 
 RULES: Final = ("rule_set", "rule_version", "content_hash", "approved_by", "template_code", "template_version")
 TRANSACTION: Final = (
@@ -50,22 +54,28 @@ class NoBalanceError(LedgerError):
     """There is nothing to explain: no balance, and no posted batch has a line on the account."""
 
 
-def explained_entry(connection: psycopg.Connection, name: EntryName) -> dict[str, Any]:
+def explained_entry(connection: psycopg.Connection, name: EntryName, archive: Path | None = None) -> dict[str, Any]:
     """An entry with its rules, its transaction, what each line was worked out from, and its reversals.
 
-    Raises UnknownEntryError, and Archived when the entry or its transaction lies in a file.
+    What lies in files is read there, below `archive`; `read_from` says so. Raises UnknownEntryError, and ArchiveMissing
+    or ArchiveAltered when a file that is needed does not prove.
     """
-    found = _lines(connection, name)
+    found, files = _lines(connection, name), None
+    if not found and is_archived(connection, name.period):
+        files = _opened(connection, archive)
+        found = _archived_lines(files, name)
     if not found:
-        refuse_archived(connection, name.period, str(name))
         raise UnknownEntryError(
             str(name),
             "no posted entry has that number",
             f"look at the batches of the month with `ledger-assets status {name.period}`",
         )
     first = found[0]
-    if first["txn_id"] is None:
-        _refuse_archived_source(connection, name, first)
+    if files is None and first["txn_id"] is None:
+        files = _opened(connection, archive)
+        delivered = files.transaction_of(first["batch_id"], first["worker_number"], first["source_id"])
+        found = [line | masked_record(delivered) for line in found]
+        first = found[0]
     return {
         "entry": str(name),
         "batch_id": first["batch_id"],
@@ -88,16 +98,23 @@ def explained_entry(connection: psycopg.Connection, name: EntryName) -> dict[str
             }
             for line, amount in zip(found, worked_out(found), strict=True)
         ],
+        **_read_from(files),
     }
 
 
 def explained_balance(
-    connection: psycopg.Connection, account_code: str, fund: str, period: str, first: int = 1
+    connection: psycopg.Connection,
+    account_code: str,
+    fund: str,
+    period: str,
+    first: int = 1,
+    archive: Path | None = None,
 ) -> dict[str, Any]:
     """What an account's balance is made of: what was there, each batch, and a page of lines from entry `first` on.
 
     `amount` of the parts adds up to `balance`; debits are positive. `next` names the entry to go on from, if there is
-    more. Raises UnknownAccountError, OtherFundError, NoBalanceError, and Archived when the lines lie in files.
+    more. Lines of an archived month are read from its files, as an entry is (explained_entry). Raises
+    UnknownAccountError, OtherFundError, NoBalanceError.
     """
     account = books.account(connection, account_code)
     if account["fund"] != fund:
@@ -111,9 +128,12 @@ def explained_balance(
             "it has no balance, and nothing is posted to it",
             f"look at `ledger-assets status {period}`: the month may not be closed",
         )
-    refuse_archived(connection, period, f"the lines of account {account_code} in {period}")
-    after = books.Place(first, 0)
-    lines = books.account_lines(connection, period, account_code, after=after, page=books.PAGE + 1)
+    files = _opened(connection, archive) if is_archived(connection, period) else None
+    if files is None:
+        after = books.Place(first, 0)
+        lines = books.account_lines(connection, period, account_code, after=after, page=books.PAGE + 1)
+    else:
+        lines = files.account_lines(period, account["account_id"], first, books.PAGE + 1)
     following = lines[books.PAGE :]
     return {
         "account_code": account_code,
@@ -128,26 +148,27 @@ def explained_balance(
             for line in lines[: books.PAGE]
         ],
         "next": str(EntryName(period, following[0]["je_number"])) if following else None,
+        **_read_from(files),
     }
 
 
-def explained_transaction(connection: psycopg.Connection, txn_id: str) -> dict[str, Any]:
+def explained_transaction(connection: psycopg.Connection, txn_id: str, archive: Path | None = None) -> dict[str, Any]:
     """What became of a transaction, for each row that was delivered under its id. Raises UnknownTransactionError.
+
+    When no load in the database has it, the files of all archived months are searched; when one has, another month may
+    have the id as well, and `archived_months_not_searched` names those.
 
     `state` of a row is POSTED (with its entries and what reversed them), EXCEPTION (with reason), IN_BATCH, WAITING
     (for the next close) or REFUSED (with reasons).
     """
-    delivered = [
-        _delivered(connection, row, txn_id) for row in rows(connection, "queries/delivered_rows", txn_id=txn_id)
-    ]
+    files, months = _opened(connection, archive), archived_sources(connection)
+    found = rows(connection, "queries/delivered_rows", txn_id=txn_id)
+    unseen = {"archived_months_not_searched": months} if found and months else {}
+    if not found and months:
+        found = [masked_record(row) for row in files.deliveries(txn_id)]
+    delivered = [_delivered(connection, files, row, txn_id) for row in found]
     refused = [{"state": "REFUSED", **row} for row in rows(connection, "queries/refused_rows", txn_id=txn_id)]
     if not delivered and not refused:
-        if months := archived_sources(connection):
-            raise Archived(
-                f"transaction {masked_id(txn_id)}",
-                f"no load in the database has a row with that id; those of {', '.join(months)} are archived",
-                "run ledger-assets restore MONTH --source for the month that it may be of",
-            )
         withdrawn = rows(connection, "queries/withdrawn_loads")
         loads = ", ".join(f"{load['load_id']} ({load['period']}, {load['file_name']})" for load in withdrawn)
         raise UnknownTransactionError(
@@ -155,42 +176,55 @@ def explained_transaction(connection: psycopg.Connection, txn_id: str) -> dict[s
             "no load has a row with that id" + (f"; rows of withdrawn loads are not kept: {loads}" if loads else ""),
             "check the id, capitals too; load its file with `ledger-assets ingest` if it was never loaded",
         )
-    # Another month may have the id as well, where nobody can look.
-    unseen = {"archived_months_not_searched": months} if (months := archived_sources(connection)) else {}
-    return {"transaction": masked_id(txn_id), "rows": [*delivered, *refused], **unseen}
+    return {"transaction": masked_id(txn_id), "rows": [*delivered, *refused], **unseen, **_read_from(files)}
 
 
-def _refuse_archived_source(connection: psycopg.Connection, name: EntryName, line: dict[str, Any]) -> None:
-    """An entry whose transaction is not found has none (a year end), or it lies in a file. Raises Archived."""
-    batch_id: str | None = line["batch_id"]
-    while batch_id is not None:  # a reversal is explained by what it takes back
-        for found in rows(connection, "archive/load_files", batch_id=batch_id):
-            raise Archived(
-                str(name),
-                f"the transactions of {found['period']} are archived, the one that it was made from too",
-                f"run ledger-assets restore {found['period']} --source first",
-            )
-        batch_id = rows(connection, "archive/reversed_batch", batch_id=batch_id)[0]["reverses_batch_id"]
+def _opened(connection: psycopg.Connection, root: Path | None) -> "Archive":
+    from ledger_assets.storage.archived_entries import Archive  # noqa: PLC0415 (Polars takes its time)
+
+    return Archive(connection, root)
 
 
-def _delivered(connection: psycopg.Connection, row: dict[str, Any], txn_id: str) -> dict[str, Any]:
+def _archived_lines(files: "Archive", name: EntryName) -> list[dict[str, Any]]:
+    """As `_lines`, of an entry in files; none when no posted batch has its number."""
+    from ledger_assets.storage.entry_proofs import NoSuchEntry  # noqa: PLC0415 (likewise)
+
+    try:
+        found = files.entry(name)
+    except NoSuchEntry:
+        return []
+    return [_line(row) for row in found]
+
+
+def _read_from(files: "Archive | None") -> dict[str, Any]:
+    """What an answer says of the files that it was read from; nothing when it was none."""
+    return {"read_from": [place._asdict() for place in files.read_from]} if files and files.read_from else {}
+
+
+def _delivered(connection: psycopg.Connection, files: "Archive", row: dict[str, Any], txn_id: str) -> dict[str, Any]:
     """A row that was accepted, and how far it has come. Its own id is masked: the one that was asked for is not."""
     place = {"load_id": row["load_id"], "row_number": row["row_number"]}
     known = {"period": row["period"], **{column: row[column] for column in (*DELIVERED, *TRANSACTION)}}
     journaled = rows(connection, "queries/row_journaled", **place)
     if journaled:
-        for worker in journaled:
-            refuse_archived(connection, worker["period"], f"transaction {masked_id(txn_id)}")
         entries = [
-            EntryName(worker["period"], entry["je_number"])
+            EntryName(worker["period"], number)
             for worker in journaled
-            for entry in rows(connection, "queries/entries_of_transaction", **worker, txn_id=txn_id)
+            for number in _numbers(connection, files, worker, txn_id)
         ]
         batch = {"batch_id": journaled[0]["batch_id"]}
         return {"state": "POSTED", **batch, **known, "entries": [_with_answers(connection, name) for name in entries]}
     for batch in rows(connection, "queries/row_waiting", **place):
         return {"state": "IN_BATCH" if batch["reason"] is None else "EXCEPTION", **_batch_shown(batch), **known}
     return {"state": "WAITING", **known}
+
+
+def _numbers(connection: psycopg.Connection, files: "Archive", worker: dict[str, Any], txn_id: str) -> list[int]:
+    """The numbers of the entries that a posted worker made of a transaction."""
+    if is_archived(connection, worker["period"]):
+        return files.entry_numbers(worker["period"], worker["batch_id"], worker["worker_number"], txn_id)
+    found = rows(connection, "queries/entries_of_transaction", **worker, txn_id=txn_id)
+    return [entry["je_number"] for entry in found]
 
 
 def _batch_shown(batch: dict[str, Any]) -> dict[str, Any]:
@@ -225,4 +259,8 @@ def _lines(connection: psycopg.Connection, name: EntryName) -> list[dict[str, An
     """As `books.explain_entry`, the expressions as they are: what looks like a telephone in them is arithmetic."""
     with connection.cursor(row_factory=dict_row) as cursor:
         found = cursor.execute(statement("queries/explain_entry"), name._asdict()).fetchall()
-    return [masked_record(row) | {"amount_expression": row["amount_expression"]} for row in found]
+    return [_line(row) for row in found]
+
+
+def _line(row: dict[str, Any]) -> dict[str, Any]:
+    return masked_record(row) | {name: row[name] for name in ("amount_expression", "source_id") if name in row}

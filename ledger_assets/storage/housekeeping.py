@@ -110,3 +110,40 @@ def archive_due(
             except LedgerError as fault:
                 done.problems.append(str(fault))
     return done
+
+
+def archive_named(
+    place: "Place",
+    period: str,
+    layers: Sequence[Layer],
+    *,
+    performed_by: str,
+    active_months: Mapping[Layer, int] = ACTIVE_MONTHS,
+    dry_run: bool = False,
+) -> ArchivedMonths:
+    """Archive the layers of a month: one that cannot go does not hold up the other, nor does one that has gone already.
+
+    So the command that was killed between the two is simply typed again. Raises what `archive_month` raises when
+    nothing goes.
+    """
+    from ledger_assets.storage.archiving import NothingToArchive, archive_month  # noqa: PLC0415 (likewise)
+
+    done, faults = ArchivedMonths(), []
+    for layer in layers:
+        try:
+            done.months.append(
+                archive_month(
+                    place,
+                    period,
+                    layer,
+                    active_months=active_months[layer],
+                    performed_by=performed_by,
+                    dry_run=dry_run,
+                )
+            )
+        except LedgerError as fault:
+            faults.append(fault)
+    if not done.months:
+        raise next((fault for fault in faults if not isinstance(fault, NothingToArchive)), faults[0])
+    done.problems += [str(fault) for fault in faults if not isinstance(fault, NothingToArchive)]
+    return done

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import psycopg
 
+from ledger_assets.accounting.counting import counted
 from ledger_assets.alerts.channels import problem_of
 from ledger_assets.settings import Settings
 from ledger_assets.storage.database import ROLES, DatabaseError, administrator_url, connect, ledger_url
@@ -98,7 +99,7 @@ def _books(row: dict[str, Any]) -> list[Finding]:
     missing, opened, closed_at = row["missing_roles"], row["open_batches"], row["last_close_at"]
     last = "no month is closed"
     if closed_at is not None:
-        last = f"{row['last_closed_period']}, {(datetime.now(UTC) - closed_at).days} days ago"
+        last = f"{row['last_closed_period']}, {counted((datetime.now(UTC) - closed_at).days, 'day')} ago"
     return [
         Finding("roles", not missing, f"missing: {', '.join(missing)}" if missing else "all there"),
         Finding("last close", None, last),
@@ -112,14 +113,15 @@ def _alerts(settings: Settings, noted: list[dict[str, Any]]) -> list[Finding]:
     undelivered, looked_at = noted[0]["undelivered"], noted[0]["looked_at"]
     looked = "never looked"
     if looked_at is not None:
-        looked = f"last look {int((datetime.now(UTC) - looked_at).total_seconds() // 60)} minutes ago"
+        minutes = int((datetime.now(UTC) - looked_at).total_seconds() // 60)
+        looked = f"last look {counted(minutes, 'minute')} ago"
     incidents = Finding("incidents", None, f"open: {', '.join(counts) or 'none'}; {looked}")
     if settings.alerts is None:
         return [incidents, Finding("alerts", None, "LEDGER_ALERTS is not set here: from here nobody is told")]
     if problem := problem_of(settings):
         return [incidents, Finding("alerts", ok=False, found=problem)]
     if undelivered:
-        found = f"{undelivered} messages could not be sent: ledger-assets alerts says why"
+        found = f"{counted(undelivered, 'message')} could not be sent: ledger-assets alerts says why"
         return [incidents, Finding("alerts", ok=False, found=found)]
     return [incidents, Finding("alerts", ok=True, found="nothing is left unsent")]
 

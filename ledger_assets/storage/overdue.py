@@ -1,4 +1,4 @@
-"""Which months should be closed by now, and are not."""
+"""Which months should be closed by now, and are not; and that somebody is told so."""
 
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -7,6 +7,7 @@ import psycopg
 from psycopg.rows import class_row
 
 from ledger_assets.storage.database import statement
+from ledger_assets.storage.incidents import report_incident, resolve
 
 
 @dataclass(frozen=True)
@@ -52,3 +53,36 @@ def overdue(connection: psycopg.Connection, *, due_day: int, first_period: str, 
     with connection.cursor(row_factory=class_row(Overdue)) as cursor:
         parameters = {"due_day": due_day, "first_period": first_period, "now": now}
         return cursor.execute(statement("control/overdue_months"), parameters).fetchall()
+
+
+def note_overdue(
+    connection: psycopg.Connection, *, due_day: int, first_period: str, now: datetime, performed_by: str
+) -> list[Overdue]:
+    """Open an incident for each month that is overdue, end those of months that are not any more; the overdue ones.
+
+    Not any more: it was closed, or nothing of it is expected because the file for the wrong month was withdrawn. An
+    incident that another program has reported is left to it. Safe to repeat: a month is noted once a day.
+    """
+    late = overdue(connection, due_day=due_day, first_period=first_period, now=now)
+    for month in late:
+        report_incident(
+            connection,
+            kind="CLOSE_OVERDUE",
+            subject=month.period,
+            period=month.period,
+            expected=month.expected,
+            actual=month.actual,
+            what_to_do=month.what_to_do,
+            occurrence=f"overdue:{month.period}:{month.days_late}",  # over, and overdue the next day: told again
+            performed_by=performed_by,
+        )
+    open_months = {period for (period,) in connection.execute(statement("incidents/open_overdue")).fetchall()}
+    for period in sorted(open_months - {month.period for month in late}):
+        resolve(
+            connection,
+            kinds=["CLOSE_OVERDUE"],
+            subject=period,
+            reason="it is closed, or nothing of it is expected any more",
+            performed_by=performed_by,
+        )
+    return late

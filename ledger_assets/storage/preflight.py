@@ -35,13 +35,14 @@ more that it is at work."""
 _TAKES_NO_WRITES = (psycopg.errors.DiskFull, psycopg.errors.ReadOnlySqlTransaction)
 
 
-def preflight(url: str, period: str, *, data: Path | None, performed_by: str) -> list[Verdict]:
+def preflight(url: str, period: str, *, data: Path | None, performed_by: str, rehearsal: bool = False) -> list[Verdict]:
     """Every pre-flight check of a month, in the order of PREFLIGHT_CHECKS. What fails is recorded in the audit trail.
 
     Changes nothing in the books, and leaves nothing behind.
 
     Args:
         data: where the server's data lies, as far as that is on this machine (`data_directory`).
+        rehearsal: of a dry run, which stages everything, beside what a close has staged.
     """
     month, around = in_transaction(
         url,
@@ -55,7 +56,12 @@ def preflight(url: str, period: str, *, data: Path | None, performed_by: str) ->
         prerequisites_complete(month["prerequisites"], failures.get("prerequisites_complete")),
         announced_totals_arrived(month["announced_totals"], failures.get("announced_totals_arrived")),
         free_connections(_connections(around), CONNECTIONS_NEEDED),
-        disk_space(around["rows_waiting"], _free(data), str(data or "the database server")),
+        disk_space(
+            around["rows_waiting"],
+            _free(data),
+            str(data or "the database server"),
+            rows_staged=0 if rehearsal else around["rows_staged"],
+        ),
         _write_probe(url),
     ]
     if failed := {verdict.gate: verdict.detail for verdict in verdicts if not verdict.passed}:

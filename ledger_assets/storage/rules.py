@@ -22,6 +22,7 @@ from ledger_assets.accounting.rule_files import load_approvals, load_rule_set, r
 from ledger_assets.accounting.rule_findings import Finding
 from ledger_assets.accounting.rule_proofs import check_approval
 from ledger_assets.accounting.templates import AccountOverride, Approval, RuleSet, Template, TemplateLine, TemplateMatch
+from ledger_assets.accounting.waiting_rules import Change, WaitingVersion, changes_in
 from ledger_assets.storage.audit import attempting
 from ledger_assets.storage.database import statement
 
@@ -128,6 +129,22 @@ def usable(connection: psycopg.Connection, name: str) -> StoredRules:
     for objection in stored.objections():
         raise RuleError(objection.culprit, objection.message, objection.fix)
     return stored
+
+
+def waiting(connection: psycopg.Connection, name: str, period: str | None = None) -> WaitingVersion | None:
+    """The newest version that waits for approval while an older one posts, and what it changes in the month.
+
+    None when none waits. Rows of it that are no valid rules are told as its change: it is nobody's to post yet.
+    """
+    row = connection.execute(statement("acct/waiting_version"), {"rule_set": name}).fetchone()
+    if row is None:
+        return None
+    version, used, prepared_by, stored_at = row
+    try:
+        changes = changes_in(load(connection, name, used).rule_set, load(connection, name, version).rule_set, period)
+    except RuleError as fault:
+        changes = (Change(f"something that is no rule ({fault})", None),)
+    return WaitingVersion(name, version, used, prepared_by, stored_at, changes)
 
 
 def load(connection: psycopg.Connection, name: str, version: int) -> StoredRules:

@@ -23,6 +23,7 @@ from psycopg import sql
 from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb
 
+from ledger_assets.accounting.counting import counted
 from ledger_assets.accounting.errors import quoted
 from ledger_assets.accounting.masking import masked_text
 from ledger_assets.accounting.months import first_day
@@ -84,7 +85,7 @@ class LoadResult:
         shown = ", ".join(f"{count:,} {name}" for name, count in counts.items() if count or name == "accepted")
         why = "".join(f"\n  {reason}: {count:,}" for reason, count in sorted(self.reasons.items()))
         late = f"\n  {self.period} is closed: booked in {self.booked_in} when that is closed" if self.is_late else ""
-        return f"{name}: {self.row_count:,} rows, {shown} (load {self.load_id} of {self.period}){why}{late}"
+        return f"{name}: {counted(self.row_count, 'row')}, {shown} (load {self.load_id} of {self.period}){why}{late}"
 
     @property
     def is_late(self) -> bool:

@@ -32,7 +32,7 @@ from ledger_assets.accounting.posting import CompiledRules, Expansion, expand
 from ledger_assets.accounting.progress import Progress
 from ledger_assets.accounting.seal import Dictionary
 from ledger_assets.accounting.worker_failures import TRIES, Decision, decide, in_words
-from ledger_assets.storage.batches import WRONG_STATE, Batch, explained, fail
+from ledger_assets.storage.batches import OVERTAKEN, WRONG_STATE, Batch, Overtaken, explained, fail
 from ledger_assets.storage.batches import batch as read_batch
 from ledger_assets.storage.control_totals import measure_loads, measure_worker
 from ledger_assets.storage.database import connect, in_transaction, kept_connections, statement, was_cut_off
@@ -43,7 +43,7 @@ from ledger_assets.storage.worker_leaves import Written, note_failure, told, wri
 READERS = 2
 WRITERS = 2
 SHARDS_IN_MEMORY = 4
-_REPLACED = "55000"  # staging.require_attempt: another run has taken the batch over
+_ENDED = "55000"  # staging.require_attempt: the batch is not being staged any more
 
 Slice = tuple[str, int, int, int]  # the load's own month, load_id, first and last row number
 Tell = Callable[[Progress], None]
@@ -325,7 +325,7 @@ class _Staging:
 
 def _is_of_the_batch(fault: Exception) -> bool:
     """Whether the fault says nothing of the worker: the batch was replaced or aborted, the server is away."""
-    return was_cut_off(fault) or getattr(fault, "sqlstate", None) in (WRONG_STATE, _REPLACED)
+    return was_cut_off(fault) or getattr(fault, "sqlstate", None) in (WRONG_STATE, OVERTAKEN, _ENDED)
 
 
 def _finish(connection: psycopg.Connection, batch: Batch, performed_by: str) -> None:
@@ -351,7 +351,11 @@ def _start(connection: psycopg.Connection, batch: Batch, worker_number: int) -> 
     row = connection.execute(statement("control/start_worker"), worker).fetchone()
     if row is None or row[0] is None:
         connection.execute(statement("staging/require_attempt"), {"batch_id": batch.batch_id, "attempt": batch.attempt})
-        raise RuntimeError(f"worker {worker_number} of {batch.batch_id} is gone: another run replaced the batch")
+        raise Overtaken(
+            f"worker {worker_number} of {batch.batch_id}",
+            "it is gone: another run has staged the batch anew",
+            f"nothing here: ledger-assets status {batch.period} shows what became of it",
+        )
     started_at: datetime = row[0]
     return started_at
 

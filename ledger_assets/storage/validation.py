@@ -18,7 +18,7 @@ from ledger_assets.accounting.masking import masked_record
 from ledger_assets.accounting.verdicts import Verdict
 from ledger_assets.storage import control_totals
 from ledger_assets.storage.audit import record
-from ledger_assets.storage.batches import Batch, BatchStateError, explained, fail, pass_gates
+from ledger_assets.storage.batches import Batch, BatchStateError, Overtaken, explained, fail, pass_gates
 from ledger_assets.storage.batches import batch as read_batch
 from ledger_assets.storage.database import in_transaction, statement
 
@@ -56,8 +56,15 @@ def validate(url: str, batch: Batch, *, performed_by: str) -> list[GateResult]:
 def _require_staged(connection: psycopg.Connection, batch: Batch) -> None:
     with explained():
         connection.execute(statement("control/refuse_aborted"), {"batch_id": batch.batch_id})
-    if read_batch(connection, batch.batch_id).entry_count is None:
-        raise BatchStateError(batch.batch_id, "it was not staged to its end", "stage the period again")
+    now = read_batch(connection, batch.batch_id)
+    if now.entry_count is None and now.state == "PROCESSING":
+        raise Overtaken(
+            batch.batch_id,
+            f"another run is staging it (attempt {now.attempt})",
+            f"let it: ledger-assets status {batch.period} --watch; close the month when nobody is at it any more",
+        )
+    if now.entry_count is None:
+        raise BatchStateError(batch.batch_id, "it was not staged to its end", f"ledger-assets close {batch.period}")
 
 
 def _judged(connection: psycopg.Connection, batch: Batch, performed_by: str) -> list[GateResult]:

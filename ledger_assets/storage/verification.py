@@ -96,12 +96,12 @@ def snapshot(connection: psycopg.Connection) -> None:
 
 
 class Verification:
-    """One pass over the books, or over a month of them."""
+    """One pass over the books, or over a month of them. Without a URL the rows that differ are not made again."""
 
     def __init__(
         self,
         connection: psycopg.Connection,
-        url: str,
+        url: str | None,
         period: str | None,
         archive: Path | None = None,
         instead: Mapping[tuple[str, int], ArchivedWorker] | None = None,
@@ -179,20 +179,24 @@ class Verification:
         self._count(batch, rows)
         self._check_rows(batch, worker, rows, dictionary)
 
-    def rows_of(self, batch: SealedBatch, worker: SealedWorker, where: str) -> Rows | None:
-        """The rows of a worker, from its tables or files; None, and a finding that says why, when there are none."""
+    def rows_of(
+        self, batch: SealedBatch, worker: SealedWorker, where: str, numbers: tuple[int, int] | None = None
+    ) -> Rows | None:
+        """The rows of a worker, or those of its entries from the first to the last of `numbers`, from tables or files;
+        None, and a finding that says why, when there are none.
+        """
         names = [leaf_name(self.connection, leaf) for leaf in (worker.header_leaf, worker.line_leaf)]
         if self._archived is None:
             self._archived = workers_of(standing(self.connection, self.archive, self.period))
         if (batch.batch_id, worker.worker_number) in self._archived:
             if self.instead is None and names != [None, None]:
                 self._differs("archive", where, "it is archived, and its tables are in the database all the same")
-            return self._from_files(self._archived[batch.batch_id, worker.worker_number], where)
-        return self._from_tables(batch, names, where)
+            return self._from_files(self._archived[batch.batch_id, worker.worker_number], where, numbers)
+        return self._from_tables(batch, names, where, numbers)
 
-    def _from_files(self, worker: ArchivedWorker, where: str) -> Rows | None:
+    def _from_files(self, worker: ArchivedWorker, where: str, numbers: tuple[int, int] | None) -> Rows | None:
         try:
-            rows, problems = entries(worker)
+            rows, problems = entries(worker, numbers)
         except ArchiveMissing as fault:
             self._could_not("archive", where, str(fault))
             return None
@@ -200,14 +204,16 @@ class Verification:
             self._differs("archive", where, problem)
         return rows
 
-    def _from_tables(self, batch: SealedBatch, names: Sequence[sql.Identifier | None], where: str) -> Rows | None:
+    def _from_tables(
+        self, batch: SealedBatch, names: Sequence[sql.Identifier | None], where: str, numbers: tuple[int, int] | None
+    ) -> Rows | None:
         headers, lines = names
         if headers is None or lines is None:
             gone = " and ".join(what for what, name in zip(("headers", "lines"), names, strict=True) if name is None)
             self._differs("leaf", where, f"its {gone} are gone: there is no such table")
             return None
         try:
-            rows, strays = read_rows(self.connection, headers, lines, batch.period)
+            rows, strays = read_rows(self.connection, headers, lines, batch.period, numbers)
         except Unreadable as fault:
             self._could_not("rows", where, str(fault))
             return None
@@ -262,6 +268,8 @@ class Verification:
         self, batch: SealedBatch, worker: SealedWorker, dictionary: Dictionary
     ) -> tuple[tuple[Rows, list[bytes]] | None, str]:
         first, entries = worker.sealed_first or 0, worker.sealed_entries or 0
+        if self.url is None:
+            return None, "the sealed rows were not made again"
         try:
             rows = rows_from_source(self.url, batch, worker.worker_number, first)
         except Exception as fault:  # noqa: BLE001 - whatever keeps the rows from being made again, they are not

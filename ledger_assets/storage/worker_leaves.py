@@ -80,7 +80,9 @@ def note_failure(url: str, batch: Batch, worker_number: int, fault: BaseExceptio
 
 
 def told(fault: BaseException) -> str:
-    """A fault as it may be stored and shown."""
+    """A fault as it may be stored and shown. What is no Exception is no fault: Ctrl-C, or a run that was cancelled."""
+    if not isinstance(fault, Exception):
+        return "interrupted"
     return storable(masked_text(f"{type(fault).__name__}: {fault}"))
 
 

@@ -34,6 +34,15 @@ def test_the_disk_needs_room_for_the_rows_that_wait(missing: int, passed: bool):
     assert ("Fix: free space in /srv/ledger" in verdict.detail) is not passed
 
 
+def test_what_is_staged_already_needs_no_room_again():
+    needed = 250_000 * BYTES_PER_TRANSACTION + LEAST_FREE
+    resumed = disk_space(1_000_000, needed, "/srv/ledger", rows_staged=750_000)
+    assert resumed.passed
+    assert "250,000 transactions of 1,000,000, the others are staged already, take about 302 MiB" in resumed.detail
+    assert not disk_space(1_000_000, needed - 1, "/srv/ledger", rows_staged=750_000).passed
+    assert disk_space(10, LEAST_FREE, "/srv/ledger", rows_staged=20).passed, "a load was withdrawn meanwhile"
+
+
 def test_a_disk_that_cannot_be_seen_is_told_and_refuses_nothing():
     verdict = disk_space(10, None, "the database server")
     assert verdict.passed

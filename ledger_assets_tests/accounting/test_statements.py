@@ -203,11 +203,32 @@ def test_a_year_end_is_no_expense_and_leaves_the_fund_as_it_was():
     month = month_of([income, surplus, cash])
     assert amounts(profit_and_loss(month), "Surplus or deficit TABARRU")[0] == 100
     statement = fund_statements(month)
-    assert amounts(statement, "Opening balance") == (0, 900, 900)
-    assert amounts(statement, "Contributions") == (0, 100, 100)
-    assert amounts(statement, "Carried to surplus at year end") == (1000, -1000, 0)
-    assert amounts(statement, "Closing balance") == (1000, 0, 1000)
+    assert amounts(statement, "Opening balance") == (0, 900, 900, 900)
+    assert amounts(statement, "Contributions") == (0, 100, 100, 100)
+    assert amounts(statement, "Carried to surplus at year end") == (1000, -1000, 0, 0)
+    assert amounts(statement, "Closing balance") == (1000, 0, 1000, 1000)
     assert statement.ties
+
+
+def test_a_fund_statement_shows_the_year_to_date_and_begins_where_the_year_before_ended():
+    """December closed with 900 in cash and surplus; January and February brought 250, March 100."""
+    income = account("4110-20", "INCOME", "TABARRU", opening=-250, moved=-100, recognised_type="PREMIUM")
+    surplus = account("3200-20", EQUITY, "TABARRU", opening=-900)
+    cash = account("1100-20", ASSETS, "TABARRU", opening=1150, moved=100)
+    of_year = {"4110-20": (-350, 0), "3200-20": (0, -900), "1100-20": (350, 900)}
+    accounts = [
+        replace(a, year_to_date=of_year[a.account_code][0], previous_year_end=of_year[a.account_code][1])
+        for a in (income, surplus, cash)
+    ]
+    statement = fund_statements(month_of(accounts))
+    assert statement.columns[3] == "Fund since 2025-01"
+    assert amounts(statement, "Opening balance") == (900, 250, 1150, 900)
+    assert amounts(statement, "Contributions") == (0, 100, 100, 350)
+    assert amounts(statement, "Closing balance") == (900, 350, 1250, 1250)
+    assert len(statement.checks) == 2
+    assert statement.ties
+    accounts[2] = replace(accounts[2], previous_year_end=901)
+    assert not fund_statements(month_of(accounts)).ties
 
 
 def test_one_row_for_the_same_thing_in_several_funds():

@@ -1,6 +1,7 @@
 """Messages to a real SMTP server and a real webhook: what they say, how often they come, and what a failure leaves."""
 
 import io
+import json
 import logging
 import threading
 from collections.abc import Callable, Iterator
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 
 from ledger_assets.alerts.channels import AlertsFileError, Channel
 from ledger_assets.alerts.delivery import Round, _reason, send, send_due, send_tests
@@ -113,6 +115,62 @@ def test_a_webhook_gets_text(ledger_url: str, sending: Send, hook: Webhook):
     for line in (["expected:", "60"], ["actual:", "59"], ["difference:", "-1"]):
         assert line in lines
     assert "<" not in post["message"]
+
+
+@pytest.fixture
+def chats(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """What apprise posts to Slack and Teams, caught where it would leave the machine: nobody asks their servers."""
+    posted: list[dict[str, Any]] = []
+
+    def caught(_: requests.Session, request: requests.PreparedRequest, **__: Any) -> requests.Response:
+        posted.append(json.loads(request.body or "{}"))
+        answer = requests.Response()
+        answer.status_code, answer._content = 200, b"ok"
+        return answer
+
+    monkeypatch.setattr(requests.Session, "send", caught)
+    return posted
+
+
+SLACK = "slack://T1JJ3T3L2/A1BRTD4JD/TIiajkdnlazkcOXrIdevi7FQ/#month-end"
+TEAMS = "workflows://prod.example.org:443/643b6a1a3c5b4e0f/a-signature"
+
+
+def test_a_chat_gets_every_fact_and_nothing_that_it_would_obey(
+    ledger_url: str, sending: Send, chats: list[dict[str, Any]]
+):
+    detail = "counts differ: <!channel> & *all* of a_b\n# a heading"
+    report(ledger_url, details={"checks": CHECKS, "detail": detail}, run_id=RUN)
+    assert sending(channel(SLACK) + channel(TEAMS, name="teams")).sent == 2
+    slack, teams = (post["attachments"][0] for post in chats)
+    assert slack["title"] == "[ERROR] 2024-01: a gate failed"
+    assert not chats[0]["mrkdwn"], "Slack shows it literally, but for the three characters that it reads in any text"
+    assert "  actual:     &lt;9.00&gt;\n" in slack["text"]
+    assert "counts differ: &lt;!channel&gt; &amp; *all* of a_b\n# a heading" in slack["text"]
+    assert f"https://dagster.example.org/runs/{RUN}\n" in slack["text"]
+    title, body = (block["text"] for block in teams["content"]["body"] if block["type"] == "TextBlock")
+    assert title == "[ERROR] 2024-01: a gate failed"
+    lines = body.split("\n\n")
+    assert not [line for line in lines if "\n" in line], "one line of a card ends with an empty one"
+    assert lines[0] == r"**\[ERROR\] 2024-01\: a gate failed**", "a long title is cut where the card has it"
+    assert r"**fund\_reconciliation**: expected 10.00, actual \<9.00\>" in lines
+    assert r"counts differ\: \<\!channel\> & \*all\* of a\_b \# a heading" in lines
+    assert f"[The run in Dagster](https://dagster.example.org/runs/{RUN})" in lines
+    assert "a-signature" not in str(chats)
+
+
+def test_a_chat_takes_the_longest_message(ledger_url: str, sending: Send, chats: list[dict[str, Any]]):
+    names = [f"check_number_{number}" for number in range(40)]
+    report(ledger_url, title=f"2024-01: gates {', '.join(names)} failed", run_id=RUN,
+           details={"checks": [CHECKS[0] | {"check": name} for name in names], "detail": "a*" * 50_000})  # fmt: skip
+    assert sending(channel(SLACK) + channel(TEAMS, name="teams")).sent == 2
+    assert len(chats) == 2, "each in one piece"
+    assert len(chats[0]["attachments"][0]["title"]) <= 250
+    assert len(chats[0]["attachments"][0]["text"]) < 8_000
+    assert len(json.dumps(chats[1])) < 28_000
+    for post in chats:
+        assert "…" in str(post)
+        assert "What to do" in str(post)
 
 
 def test_the_end_is_told_to_whom_the_beginning_was(ledger_url: str, sending: Send, hook: Webhook, mailbox: Mailbox):

@@ -152,7 +152,7 @@ def test_who_is_on_call_says_that_it_is_over(ledger: psycopg.Connection, ledger_
 
 def test_every_kind_has_a_severity_and_says_what_to_do(ledger: psycopg.Connection):
     found = {kind["kind"]: kind for kind in kinds(ledger)}
-    assert len(found) == 12
+    assert len(found) == 13
     for kind in found.values():
         assert kind["severity"] in SEVERITIES
         assert len(kind["what_to_do"]) > 40

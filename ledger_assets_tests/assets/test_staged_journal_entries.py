@@ -1,10 +1,15 @@
 """What the staging asset shows, and how it tells a refusal from a fault."""
 
+import os
+import signal
+import time
 from pathlib import Path
 
 import pytest
 from dagster import AssetSelection
 
+from ledger_assets import closing
+from ledger_assets.storage import staging
 from ledger_assets_tests.assets.conftest import ClosedMonth
 from ledger_assets_tests.checks.evaluations import failure_of, materialization, shown
 from ledger_assets_tests.scenario import (
@@ -89,3 +94,19 @@ def test_a_fault_while_staging_leaves_a_failed_batch_with_its_reason(ledger_url:
     assert batch.failure_reason.startswith("staging: WorkersFailed: 2024-01-MONTHEND: paused, 1 of 1 workers failed")
     assert "worker 1: CheckViolation: " in batch.failure_reason
     assert staged_tables(ledger_url) == []
+
+
+def test_ctrl_c_is_told_as_what_it_is(ledger_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store_rules(ledger_url)
+    deliver(ledger_url, FIRST_PERIOD, folder=tmp_path)
+
+    def typed(*_: object) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(60)
+
+    monkeypatch.setattr(staging, "_finish", typed)
+    run = materialized(ledger_url, FIRST_PERIOD, ALONE)
+    assert not run.success
+    assert batch_of(ledger_url, FIRST_PERIOD).failure_reason == "staging: interrupted"
+    assert closing._problems(run) == [f"staged_journal_entries: {closing.INTERRUPTED}"]
+    assert closing._outcome(run).exit_code == 1

@@ -1,11 +1,15 @@
 """The sensors of alerts: real runs, checks and ticks of Dagster, seen by real ticks of ours."""
 
 import logging
-from collections.abc import Iterator
+import multiprocessing
+import time
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from dagster import (
     AssetCheckResult,
@@ -16,6 +20,7 @@ from dagster import (
     DagsterInstance,
     DagsterRunStatus,
     ExecuteInProcessResult,
+    RunsFilter,
     SensorDefinition,
     SkipReason,
     asset,
@@ -33,12 +38,14 @@ from dagster._daemon.sensor import execute_sensor_iteration
 from dagster._time import get_current_datetime
 
 from ledger_assets.automation import alerts, run_incidents
+from ledger_assets.automation.dead_runs import PLACE, PROCESS, end_dead_runs, tags_of_this_process
 from ledger_assets.definitions import defs
 from ledger_assets.resources import LedgerResource
 from ledger_assets.storage.database import connect
 from ledger_assets.storage.prerequisites import report
 from ledger_assets.storage.source_loads import withdraw
 from ledger_assets_tests import scenario
+from ledger_assets_tests.logins import superuser
 from ledger_assets_tests.scenario import FIRST_PERIOD as JANUARY
 from ledger_assets_tests.scenario import SECOND_PERIOD as FEBRUARY
 
@@ -64,11 +71,17 @@ def tick(sensor: SensorDefinition, instance: DagsterInstance, url: str) -> str:
 
 def close(url: str, period: str, instance: DagsterInstance) -> ExecuteInProcessResult:
     """The job, on the instance of the test."""
-    return defs.resolve_job_def("month_close").execute_in_process(
+    return run_job("month_close", url, period, instance)
+
+
+def run_job(
+    name: str, url: str, period: str | None, instance: DagsterInstance, config: Mapping[str, Any] | None = None
+) -> ExecuteInProcessResult:
+    return defs.resolve_job_def(name).execute_in_process(
         partition_key=period,
         instance=instance,
         resources={"ledger": LedgerResource(url=url, performed_by="tester", first_period=JANUARY)},
-        run_config=QUIET,
+        run_config={**QUIET, **(config or {})},
         raise_on_error=False,
     )
 
@@ -127,6 +140,96 @@ def test_a_failed_check_of_pre_flight_is_pre_flight(ledger_url: str, instance: D
     (found,) = incidents(ledger_url)
     assert (found["kind"], found["check_name"]) == ("PREFLIGHT_FAILED", "prerequisites_complete")
     assert found["title"] == "2024-01: pre-flight check prerequisites_complete failed"
+
+
+def test_a_rehearsal_that_says_do_not_proceed_is_a_warning_and_no_failed_run(
+    ledger_url: str, instance: DagsterInstance, tmp_path: Path
+):
+    """It has done what it is for. It is over when one passes, as when the month is closed."""
+    scenario.store_rules(ledger_url)
+    load = scenario.deliver(ledger_url, JANUARY, folder=tmp_path, defects=["unknown_product"])
+    rehearsal = partial(run_job, "month_close_rehearsal", ledger_url, JANUARY, instance)
+    for _ in range(2):
+        assert not rehearsal().success
+        tick(alerts.alert_on_runs, instance, ledger_url)
+    (found,) = incidents(ledger_url)
+    assert (found["kind"], found["severity"], found["times_seen"]) == ("REHEARSAL_FAILED", "WARNING", 2)
+    assert found["title"] == "2024-01: a rehearsal says DO NOT PROCEED"
+    assert "record_count: " in found["details"]["detail"]
+    with connect(ledger_url) as connection:
+        withdraw(connection, load.load_id, reason="wrong", by="tester")
+    assert rehearsal().success
+    tick(alerts.alert_on_runs, instance, ledger_url)
+    assert [row["resolved_at"] is not None for row in incidents(ledger_url)] == [True]
+
+
+def test_a_close_that_another_has_overtaken_is_told_to_nobody(
+    ledger_url: str, instance: DagsterInstance, tmp_path: Path
+):
+    """Also when it ends after the other one has posted: nothing would end its incident any more."""
+    scenario.store_rules(ledger_url)
+    scenario.deliver(ledger_url, JANUARY, folder=tmp_path)
+    scenario.execute(  # as if somebody did, in the moment when the worker has written
+        ledger_url,
+        "CREATE FUNCTION public.overtake() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$ BEGIN "
+        "UPDATE control.batch SET attempt = attempt + 1; RETURN NEW; END $$; "
+        "CREATE TRIGGER overtake BEFORE INSERT ON control.batch_checkpoint FOR EACH ROW "
+        "EXECUTE FUNCTION public.overtake()",
+    )
+    run = close(ledger_url, JANUARY, instance)
+    (failure,) = (event for event in run.all_events if event.is_step_failure)
+    told = failure.step_failure_data.user_failure_data
+    assert told is not None, failure.step_failure_data.error
+    assert "2024-01-MONTHEND: another run has taken it over (attempt 2, not 1; it is PROCESSING)" in told.description
+    assert "ledger-assets status 2024-01" in told.description
+    assert tick(alerts.alert_on_runs, instance, ledger_url) == "1 new ended runs: 0 incidents noted, 0 over"
+    assert incidents(ledger_url) == []
+
+
+def test_what_the_posting_refuses_is_told_by_its_kind(ledger_url: str, instance: DagsterInstance, tmp_path: Path):
+    """Payroll took its word back while the month was staged. That no worker can be restarted is told in the UI only."""
+    scenario.store_rules(ledger_url)
+    scenario.deliver(ledger_url, JANUARY, folder=tmp_path)
+    scenario.execute(
+        ledger_url,
+        "CREATE FUNCTION public.take_back() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$ BEGIN "
+        "PERFORM control.report_prerequisite('2024-01', 'PAYROLL', 'FAILED', NULL, 'payroll'); RETURN NEW; END $$; "
+        "CREATE TRIGGER take_back BEFORE INSERT ON control.batch_checkpoint FOR EACH ROW "
+        "EXECUTE FUNCTION public.take_back()",
+    )
+    close(ledger_url, JANUARY, instance)
+    worker = {"ops": {"do_worker_again": {"config": {"batch_id": "2024-01-MONTHEND", "worker": 1}}}}
+    assert not run_job("restart_worker", superuser(ledger_url), None, instance, worker).success
+    tick(alerts.alert_on_runs, instance, ledger_url)
+    (found,) = incidents(ledger_url)
+    assert (found["kind"], found["title"]) == ("PREFLIGHT_FAILED", "2024-01: pre-flight failed")
+    assert "PAYROLL is FAILED" in found["details"]["detail"]
+
+
+def test_a_close_whose_process_died_holds_nothing_up_and_is_told(
+    ledger_url: str, instance: DagsterInstance, tmp_path: Path
+):
+    """Dagster would take it for running for ever: the queue would stand still, and the sensor leave the month to it."""
+    scenario.store_rules(ledger_url)
+    scenario.deliver(ledger_url, JANUARY, folder=tmp_path)
+    process = multiprocessing.get_context("spawn").Process(target=time.sleep, args=(600,))
+    process.start()
+    tags = {**tags_of_this_process(), PROCESS: str(process.pid), "dagster/partition": JANUARY}
+    tags["ledger_assets/process_started"] = str(psutil.Process(process.pid).create_time())
+    elsewhere = {**tags, PLACE: "another machine", PROCESS: "1"}
+    for about in (tags, elsewhere):
+        instance.create_run_for_job(
+            defs.resolve_job_def("month_close"), tags=about, status=DagsterRunStatus.STARTED, run_config=QUIET
+        )
+    assert end_dead_runs(instance) == []
+    process.kill()
+    process.join()
+    assert tick(alerts.alert_on_runs, instance, ledger_url) == "1 new ended runs: 1 incidents noted, 0 over"
+    (found,) = incidents(ledger_url)
+    assert (found["kind"], found["title"]) == ("RUN_FAILED", "2024-01 month_close: the run failed")
+    assert found["details"]["detail"].startswith(f"its process {process.pid} died; nothing is half posted")
+    (running,) = instance.get_runs(RunsFilter(statuses=[DagsterRunStatus.STARTED]))
+    assert running.tags[PLACE] == "another machine"
 
 
 @op

@@ -1,6 +1,7 @@
 """Months that should be closed by now: which, from which moment on, and what is said of them."""
 
 from datetime import UTC, date, datetime
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -10,9 +11,10 @@ from ledger_assets.automation.sensors import close_overdue
 from ledger_assets.resources import LedgerResource
 from ledger_assets.settings import Settings, SettingsError
 from ledger_assets.storage.database import connect
-from ledger_assets.storage.incidents import incidents, note_operations
+from ledger_assets.storage.incidents import incidents, note_operations, report_incident
 from ledger_assets.storage.overdue import Overdue, overdue
 from ledger_assets.storage.prerequisites import report
+from ledger_assets.storage.source_loads import withdraw
 from ledger_assets_tests.scenario import FIRST_PERIOD as JANUARY
 from ledger_assets_tests.scenario import close_directly, deliver, staged, store_rules
 
@@ -104,6 +106,21 @@ def test_somebody_is_told_of_an_overdue_month_once(
     with connect(ledger_url) as connection:
         note_operations(connection)
         assert incidents(connection, only_open=True) == []
+
+
+def test_a_month_of_which_nothing_is_expected_any_more_is_not_overdue_any_more(
+    ledger_url: str, instance: DagsterInstance, resource: LedgerResource, tmp_path: Path
+) -> None:
+    """The file was for another month and is withdrawn. What another program says of the same month is its to end."""
+    load = deliver(ledger_url, JANUARY, folder=tmp_path)
+    tick = partial(close_overdue, build_sensor_context(instance=instance, resources={"ledger": resource}))
+    tick()
+    with connect(ledger_url) as connection:
+        report_incident(connection, kind="CLOSE_OVERDUE", subject="2023-12", period="2023-12")
+        withdraw(connection, load.load_id, reason="it is of March", by="tester")
+    assert tick().skip_message.startswith("no month is overdue")
+    with connect(ledger_url) as connection:
+        assert [found["subject"] for found in incidents(connection, only_open=True)] == ["2023-12"]
 
 
 @pytest.mark.parametrize("value", ["0", "29", "five", "-1", "05"])

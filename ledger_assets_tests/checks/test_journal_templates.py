@@ -4,10 +4,18 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from dagster import AssetCheckSeverity
 
+from ledger_assets import closing
 from ledger_assets.accounting.rule_files import load_rule_set
 from ledger_assets.accounting.templates import RuleSet, Template
+from ledger_assets.accounting.waiting_rules import NAME
 from ledger_assets.checks.journal_templates import CHECKS
+from ledger_assets.close_result import Outcome
+from ledger_assets.presentation import print_close
+from ledger_assets.rehearsal import rehearse
+from ledger_assets.reporting.dry_run import render
+from ledger_assets.settings import Settings
 from ledger_assets.storage import rules
 from ledger_assets.storage.database import connect
 from ledger_assets_tests.checks.evaluations import evaluated, failed, materializations, shown
@@ -73,9 +81,36 @@ def test_rules_that_were_edited_after_their_approval_are_told_apart(books: str) 
     assert materializations(run) == ["journal_templates", "txn_source"]
 
 
-def test_a_version_that_nobody_approved_is_not_used(books: str) -> None:
+def test_a_version_that_nobody_approved_is_not_used_and_people_are_told(books: str, tmp_path: Path) -> None:
     with connect(books) as connection:
-        rules.store(connection, replace(COMBINED, version=2, templates=COMBINED.templates[:1]))
+        rules.store(connection, replace(COMBINED, version=2, prepared_by="siti", templates=COMBINED.templates[:1]))
     run = run_month_close(books, JANUARY)
     assert run.success
     assert evaluated(run)["every_product_covered_once"].metadata["subject"].value == COMBINED.title
+    assert failed(run) == {NAME}
+    warning = evaluated(run)[NAME]
+    assert (warning.severity, warning.blocking) == (AssetCheckSeverity.WARN, False)
+    assert [row["measure"] for row in shown(warning, "comparisons")] == [
+        f"{template.name}, which it takes out" for template in COMBINED.templates[1:]
+    ]
+    assert (closing._outcome(run), closing._problems(run)) == (Outcome.POSTED, [])
+    assert NAME not in {gate["gate"] for gate in closing._gates(run)}
+    (told,) = closing._warnings(run)
+    assert told.startswith(f"{NAME}: rule set combined v2 waits for approval, v1 posts meanwhile: prepared by siti")
+    page = (tmp_path / "reports" / JANUARY / "close-report-2024-01.html").read_text()
+    assert "1 open point" in page
+    assert "The rule set combined v2 waits for approval" in page
+    assert "ledger-assets approve-rules combined 2 --as NAME" in page
+
+
+def test_a_dry_run_tells_of_it_too_until_it_is_approved(books: str, capsys: pytest.CaptureFixture[str]) -> None:
+    second = replace(COMBINED, version=2, products=COMBINED.products[:-1])
+    with connect(books) as connection:
+        rules.store(connection, second)
+    result = rehearse(Settings(database_url=books), JANUARY, performed_by="tester")
+    assert (result.exit_code, [warning.split(":")[0] for warning in result.warnings]) == (0, [NAME])
+    print_close(result)
+    assert "  warning: no_version_waits_for_approval: rule set combined v2 waits" in capsys.readouterr().out
+    assert "Warning: no_version_waits_for_approval" in render(result)
+    approve(books, second)
+    assert rehearse(Settings(database_url=books), JANUARY, performed_by="tester").warnings == []

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 from dagster import AssetSelection, DagsterInstance
+from psycopg.rows import dict_row
 
 from ledger_assets.accounting.preflight import PREFLIGHT_CHECKS
 from ledger_assets.close_result import Outcome
@@ -12,13 +13,17 @@ from ledger_assets.settings import Settings
 from ledger_assets.storage.database import connect, database_name
 from ledger_assets.storage.preflight import CONNECTIONS_NEEDED, data_directory, preflight
 from ledger_assets.storage.prerequisites import announce, report
+from ledger_assets.storage.reading import rows
+from ledger_assets.storage.staging import stage
 from ledger_assets_tests.checks.evaluations import evaluated, failed, materializations, shown
+from ledger_assets_tests.logins import superuser
 from ledger_assets_tests.scenario import FIRST_PERIOD as JANUARY
 from ledger_assets_tests.scenario import (
     close,
     deliver,
     execute,
     materialized,
+    opened,
     rows_of,
     run_month_close,
     staged_tables,
@@ -97,6 +102,23 @@ def test_too_few_free_connections_are_told_before_the_close_runs_out_of_them(boo
     assert (result.exit_code, [problem.split(":")[0] for problem in result.problems]) == (3, ["free_connections"])
 
 
+def test_pre_flight_does_not_count_its_own_connection(books: str) -> None:
+    """It has ended when the close begins. One transaction sees one state of the server, with autovacuum's workers."""
+    others = (
+        "SELECT count(*) FILTER (WHERE datid IS NOT NULL) AS connections,"
+        " count(*) FILTER (WHERE datname = current_database()) AS database_connections,"
+        " count(*) FILTER (WHERE usename = session_user) AS login_connections"
+        " FROM pg_stat_activity WHERE pid <> pg_backend_pid()"
+    )
+    with connect(superuser(books)), connect(superuser(books)) as connection, connection.transaction():
+        (around,) = rows(connection, "control/preflight_surroundings", period=JANUARY)
+        with connection.cursor(row_factory=dict_row) as cursor:
+            counted = cursor.execute(others).fetchone()
+    assert counted is not None
+    assert {name: around[name] for name in counted} == counted
+    assert counted["database_connections"] >= 1, "the other one of this test"
+
+
 def test_a_server_that_takes_no_writes_is_told(books: str) -> None:
     execute(books, f'ALTER DATABASE "{database_name(books)}" SET default_transaction_read_only = on')
     verdicts = {verdict.gate: verdict for verdict in preflight(books, JANUARY, data=None, performed_by="tester")}
@@ -108,7 +130,14 @@ def test_the_disk_is_that_of_the_servers_data(books: str, tmp_path: Path) -> Non
     seen = preflight(books, JANUARY, data=tmp_path / "data", performed_by="tester")[3]
     assert (seen.gate, seen.passed) == ("disk_space", True)
     assert seen.actual != "not known"
-    assert "60 transactions" in seen.detail
+    assert "60 transactions take" in seen.detail
+    batch, stored = opened(books, JANUARY, rows_per_worker=20)
+    assert batch is not None
+    stage(books, batch, stored.compiled(), performed_by="tester", only=2)  # the others are left to the next close
+    left = preflight(books, JANUARY, data=tmp_path / "data", performed_by="tester")[3]
+    assert "40 transactions of 60, the others are staged already, take" in left.detail
+    rehearsed = preflight(books, JANUARY, data=tmp_path / "data", performed_by="tester", rehearsal=True)[3]
+    assert "60 transactions take" in rehearsed.detail
     home = Settings(home=tmp_path)
     assert data_directory(home) == tmp_path.resolve() / "server" / "data"
     assert data_directory(home, url=books) is data_directory(Settings(database_url=books)) is None

@@ -7,10 +7,9 @@ import polars as pl
 import pytest
 from dagster import AssetSelection
 
-from ledger_assets.accounting.explanation import entry_name
 from ledger_assets.accounting.seal_proof import check_proof
 from ledger_assets.accounting.source_errors import LoadRefusedError
-from ledger_assets.storage import explaining, housekeeping, periods
+from ledger_assets.storage import housekeeping, periods
 from ledger_assets.storage.archives import Archived, archives, due
 from ledger_assets.storage.archiving import archive_month, restore_month
 from ledger_assets.storage.batches import BatchStateError
@@ -175,32 +174,11 @@ def test_a_check_that_finds_no_file_says_so_and_not_that_the_balances_are_wrong(
     assert any(lines.name in str(failure.error) for failure in failed)
 
 
-def test_who_looks_for_entries_is_told_that_they_are_archived(books: Books, tmp_path: Path):
+def test_an_export_of_archived_entries_is_refused(books: Books, tmp_path: Path):
     archived(books, JANUARY)
-    with connect(books.url) as connection:
-        for question in (
-            lambda: explaining.explained_entry(connection, entry_name("JE-2024-01-000017")),
-            lambda: explaining.explained_balance(connection, "1100-10", "OPERATOR", JANUARY),
-            lambda: explaining.explained_transaction(connection, "TXN-202401-1-000000001"),
-            lambda: export(connection, JANUARY, tmp_path / "january.journal", notation="hledger"),
-        ):
-            with pytest.raises(Archived, match=FIRST_RESTORE):
-                question()
-            connection.rollback()
+    with connect(books.url) as connection, pytest.raises(Archived, match=FIRST_RESTORE):
+        export(connection, JANUARY, tmp_path / "january.journal", notation="hledger")
     assert list(tmp_path.glob("january*")) == []
-
-
-def test_who_looks_for_transactions_is_told_that_they_are_archived(books: Books):
-    first = value_of(books.url, "SELECT min(txn_id) FROM source.txn_source WHERE period = '2024-01'")
-    april = value_of(books.url, "SELECT min(txn_id) FROM source.txn_source WHERE period = '2024-04'")
-    archived(books, JANUARY, "SOURCE")
-    with connect(books.url) as connection:
-        with pytest.raises(Archived, match=f"run ledger-assets restore {JANUARY} --source first"):
-            explaining.explained_entry(connection, entry_name("JE-2024-01-000017"))
-        with pytest.raises(Archived, match=f"those of {JANUARY} are archived"):
-            explaining.explained_transaction(connection, first)
-        answer = explaining.explained_transaction(connection, april)
-    assert answer["archived_months_not_searched"] == [JANUARY]
 
 
 # ------------------------------------------------------------------------------------------------ what is refused

@@ -2,11 +2,12 @@
 
 import json
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import pytest
 from click.testing import CliRunner
-from dagster import DagsterInstance, ExecuteInProcessResult, RunRequest, build_schedule_context
+from dagster import DagsterInstance, ExecuteInProcessResult, build_schedule_context
 
 from ledger_assets.cli import main
 from ledger_assets.definitions import defs
@@ -46,14 +47,18 @@ def test_the_months_go_and_come_back_by_jobs(at_home: Books):
     before = fingerprint(at_home.url)
     assert run(at_home, "rotate_partitions", "make_partitions", ahead=1).success
     assert run(at_home, "refresh_statistics").success
-    assert run(at_home, "archive_source", "take_source_to_archive", dry_run=True).success
+    assert run(at_home, "archive_source").success  # as the Launchpad has it: nothing goes that nobody asked for
     assert not at_home.archive.exists()
-    assert run(at_home, "archive_source").success
+    assert run(at_home, "archive_source", "take_source_to_archive", dry_run=False).success
     assert [path.name for path in at_home.archive.iterdir()] == [JANUARY]
-    still = run(at_home, "archive_ledger", "take_ledger_to_archive", period=JANUARY)
+    to_archive = partial(run, at_home, "archive_ledger", "take_ledger_to_archive")
+    still = to_archive(period=JANUARY, dry_run=False)
     assert not still.success
     assert "it is one of the 12 newest closed months" in failure(still)
-    assert run(at_home, "archive_ledger").success  # nothing is due
+    assert to_archive(period=JANUARY, early=True).success
+    assert [path.name for path in (at_home.archive / JANUARY).iterdir()] == ["source-1"]
+    assert "early is for one month. Fix: name it" in failure(to_archive(early=True))
+    assert to_archive(dry_run=False).success  # nothing is due
     assert run(at_home, "verify_ledger").success
     assert run(at_home, "restore_month", "bring_back", period=JANUARY, ledger=False).success
     assert fingerprint(at_home.url) == before
@@ -62,7 +67,7 @@ def test_the_months_go_and_come_back_by_jobs(at_home: Books):
 
 def test_what_cannot_go_fails_the_run_by_its_name(at_home: Books):
     (at_home.archive / JANUARY / "source-1").mkdir(parents=True)
-    result = run(at_home, "archive_source")
+    result = run(at_home, "archive_source", "take_source_to_archive", dry_run=False)
     assert "source-1: it lies there, and is no archive that this ledger made" in failure(result)
 
 
@@ -85,7 +90,9 @@ def test_the_clock(name: str, job: str, status: str):
                 repository_def=defs.get_repository_def(),
             )
         )
-    assert [type(request) for request in tick.run_requests or []] == [RunRequest]
+    (request,) = tick.run_requests or []
+    (op,) = request.run_config.get("ops", {"": {"config": {}}}).values()
+    assert op["config"] == ({"dry_run": False} if job.startswith("archive") else {}), "what the clock starts is meant"
 
 
 def test_the_commands(at_home: Books, monkeypatch: pytest.MonkeyPatch):
@@ -110,13 +117,21 @@ def test_the_commands(at_home: Books, monkeypatch: pytest.MonkeyPatch):
     done = ledger_assets("archive", FEBRUARY, "--early", "--json")
     assert [month["directory"] for month in done["months"]] == ["2024-02/source-1", "2024-02/ledger-1"]
     assert (at_home.home / "elsewhere" / FEBRUARY / "ledger-1" / "MANIFEST.json").exists()
+    assert "no posted transactions that may go" in ledger_assets("archive", FEBRUARY, "--early", code=1)
+    ledger_assets("restore", FEBRUARY, "--ledger")  # as after a kill between the two layers
+    again = ledger_assets("archive", FEBRUARY, "--early", "--json")
+    assert [month["directory"] for month in again["months"]] == ["2024-02/ledger-2"]
+    half = ledger_assets("archive", JANUARY, code=1)  # its transactions have aged, its entries have not
+    assert "2024-01/source-1" in half
+    assert "one of the 12 newest closed months" in half
+    ledger_assets("restore", JANUARY)
     assert ledger_assets("verify", FEBRUARY, "--json")["verdict"] == "PROVEN"
     assert ledger_assets("verify", FEBRUARY, "--entry", "3", "--json")["verdict"] == "PROVEN"
     assert ledger_assets("certificate", FEBRUARY, "--json")["as_certified"]
     assert [one["layer"] for one in ledger_assets("status", FEBRUARY, "--json")["archives"]] == ["LEDGER", "SOURCE"]
-    assert "run ledger-assets restore 2024-02 first" in ledger_assets("explain", "JE-2024-02-000001", code=1)
-    assert [one["restored_at"] for one in ledger_assets("archives", FEBRUARY, "--json")["archives"]] == [None, None]
+    assert "read from the archive 2024-02/ledger-2, proven" in ledger_assets("explain", "JE-2024-02-000001")
+    assert [one["restored_at"] for one in ledger_assets("archives", FEBRUARY, "--json")["archives"]].count(None) == 2
     assert "PROVEN 2024-02" in ledger_assets("restore", FEBRUARY)
     assert "nothing of it is archived" in ledger_assets("restore", FEBRUARY, code=1)
-    assert "2024-02/ledger-1" in ledger_assets("archives")
+    assert "2024-02/ledger-2" in ledger_assets("archives")
     assert findings(at_home) == ("PROVEN", [])

@@ -145,7 +145,7 @@ def test_texts_from_outside_stay_texts():
         ),
         (
             lambda m: replace(m, exceptions=[{"batch_id": BATCH, "reason": "NO_TEMPLATE", "count": 1_004}]),
-            "1,004 transactions wait in the exception queue",
+            "1,004 transactions are in the exception queue",
         ),
         (
             lambda m: replace(m, products=[*m.products, a_product("CLAIM", "FAMILY-001", "BANCA", 0, "0.01")]),

@@ -102,7 +102,7 @@ def test_what_arrived_after_posting_is_an_open_point(ledger: psycopg.Connection,
     report = read(ledger, "2025-01")
     assert report.open_points == [
         "5 delivered transactions are in no posted batch.",
-        "1 transactions wait in the exception queue.",
+        "1 transaction is in the exception queue.",
     ]
     page = Page(render(report))
     assert page.row("source", "(not in the rules)not posted yet")  # no rule of these books names CLAIM

@@ -5,6 +5,7 @@ account one is follows from the first digit of its code, as rules/chart_of_accou
 """
 
 import csv
+import io
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterator
@@ -12,6 +13,7 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
+from zipfile import ZipFile
 
 import pytest
 from openpyxl import load_workbook
@@ -25,13 +27,24 @@ from ledger_assets.reporting.reading import read_closed
 from ledger_assets.reporting.workbook import is_a_number
 from ledger_assets.reporting.workbook import render as render_workbook
 from ledger_assets_tests.conftest import cloned
-from ledger_assets_tests.reporting.close_months import a_closed_month, a_product, a_verdict, an_empty_month
+from ledger_assets_tests.reporting.close_months import a_batch, a_closed_month, a_product, a_verdict, an_empty_month
 from ledger_assets_tests.reporting.page import Page
 from ledger_assets_tests.scenario import FIRST_PERIOD, SECOND_PERIOD, rows_of
 
 FUNDS = ("OPERATOR", "TABARRU", "TANAHUD")
 OWED = {"2320-10", "2330-10", "1310-20", "1310-30"}
 Key = tuple[str, str]
+COUNTS = {
+    "PREMIUM transactions": "SELECT count(*) FROM source.txn_source WHERE period = %s AND txn_type = 'PREMIUM'",
+    "CLAIM transactions": "SELECT count(*) FROM source.txn_source WHERE period = %s AND txn_type = 'CLAIM'",
+    "Journal entries": "SELECT count(*) FROM ledger.ledger_entry_header WHERE period = %s",
+    "Journal lines": "SELECT count(*) FROM ledger.ledger_entry_line WHERE period = %s",
+}
+STATEMENT_SHEETS = {
+    "trial-balance": "Trial balance", "profit-and-loss": "Profit and loss", "balance-sheet": "Balance sheet",
+    "funds": "Funds",
+}  # fmt: skip
+AMOUNT = re.compile(r"-?\d[\d,]*\.\d\d(?!\d| %)")
 
 
 @dataclass(frozen=True)
@@ -43,6 +56,7 @@ class Books:
     debits: dict[Key, Decimal]
     fund_of: dict[str, str]
     delivered: dict[tuple[str, str, str], tuple[int, Decimal]]
+    counts: dict[str, tuple[int, int]]
 
     def movement(self, code: str, *periods: str) -> Decimal:
         return sum((self.moved[period, code] for period in periods), Decimal(0))
@@ -60,7 +74,9 @@ class Books:
 @pytest.fixture(scope="module")
 def books(test_server_url: str, closed_database: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Books]:
     with cloned(test_server_url, closed_database) as url:
-        written = write_all(tmp_path_factory.mktemp("home"), read_closed(url, SECOND_PERIOD))
+        report = read_closed(url, SECOND_PERIOD)
+        assert {batch["batch_id"][:7] for batch in report.batches_before} == {FIRST_PERIOD}
+        written = write_all(tmp_path_factory.mktemp("home"), report)
         moved: dict[Key, Decimal] = defaultdict(Decimal)
         debits: dict[Key, Decimal] = defaultdict(Decimal)
         fund_of = {}
@@ -74,7 +90,15 @@ def books(test_server_url: str, closed_database: str, tmp_path_factory: pytest.T
             name = row["txn_type"], row["product_code"], row["channel"]
             count, gross = delivered.get(name, (0, Decimal(0)))
             delivered[name] = (count + 1, gross + row["gross_amount"])
-        yield Books(written, moved, debits, fund_of, delivered)
+        counts = {
+            name: tuple(counted(url, query, p) for p in (SECOND_PERIOD, FIRST_PERIOD)) for name, query in COUNTS.items()
+        }
+        yield Books(written, moved, debits, fund_of, delivered, counts)
+
+
+def counted(url: str, query: str, period: str) -> int:
+    ((count,),) = (tuple(row.values()) for row in rows_of(url, query, period))
+    return int(count)
 
 
 def exact(value: Any) -> Decimal:
@@ -144,12 +168,19 @@ def test_the_funds_of_the_workbook_are_the_lines(books: Books):
     for _, label, *amounts in sheet.iter_rows(min_row=4, values_only=True):
         if label in FUNDS:
             fund = label
-        elif label in {"Opening balance", "Closing balance"}:
-            found[fund, label] = exact(amounts[2])
+        elif amounts[3] is not None:
+            found[fund, label] = (exact(amounts[2]), exact(amounts[3]))
     for fund in FUNDS:
-        assert found[fund, "Closing balance"] == books.total("12", fund)
+        closing = books.total("12", fund)
         opening = sum(books.movement(code, FIRST_PERIOD) for code in books.codes("12", fund))
-        assert found[fund, "Opening balance"] == opening
+        assert found[fund, "Opening balance"] == (opening, 0), "the books begin in January"
+        assert found[fund, "Closing balance"] == (closing, closing)
+        for label, digit in (("Fees (ujrah)" if fund == "OPERATOR" else "Contributions", "4"), ("Claims", "5")):
+            moved = [
+                -sum(books.movement(code, *periods) for code in books.codes(digit, fund))
+                for periods in ((SECOND_PERIOD,), (FIRST_PERIOD, SECOND_PERIOD))
+            ]
+            assert list(found[fund, label]) == moved
 
 
 def test_the_summary_of_the_workbook_is_the_lines(books: Books):
@@ -163,6 +194,9 @@ def test_the_summary_of_the_workbook_is_the_lines(books: Books):
     for fund in FUNDS:
         result = -sum(books.movement(code, SECOND_PERIOD) for code in books.codes("45", fund))
         assert exact(rows[f"Result {fund}"][0]) == result
+        assert exact(rows[f"Net assets {fund}"][0]) == books.total("12", fund)
+    for name, (now, before) in books.counts.items():
+        assert rows[name] == (now, before, now - before)
 
 
 def test_every_formula_comes_to_the_figure_that_is_stored_with_it(books: Books):
@@ -212,6 +246,8 @@ def test_the_pdf_prints_the_figures_of_the_lines(books: Books):
         assert code in statements
         assert f"{books.closing(code):,}" in statements or f"{-books.closing(code):,}" in statements
     assert statements.count("Ties:") == 4
+    assert statements.count("For February 2024, amounts in IDR") == 3
+    assert statements.count("At 29 February 2024, amounts in IDR") == 1
 
 
 def test_the_page_shows_the_same_statements(books: Books):
@@ -229,6 +265,108 @@ def test_each_statement_lies_there_as_csv(books: Books):
     rows = list(csv.DictReader(books.written.paths["trial-balance"].open(encoding="utf-8")))
     closing = {row["account_codes"]: Decimal(row["Closing"]) for row in rows if row["line"] == "amount"}
     assert closing == {code: books.closing(code) for code in books.fund_of}
+
+
+# The sheets of the workbook are held against the lines above. The other papers have to show the same figures in the
+# same order, all of them: what a page leaves out, doubles or moves is seen.
+
+
+def figures_of_sheet(sheet: Worksheet, first_row: int = 4) -> list[Decimal]:
+    cells = (cell for row in sheet.iter_rows(min_row=first_row) for cell in row)
+    return [exact(cell.value) for cell in cells if isinstance(cell.value, int | float) and "." in cell.number_format]
+
+
+def figures_of_text(text: str) -> list[Decimal]:
+    return [printed(found) for found in AMOUNT.findall(text)]
+
+
+def figures_of_rows(rows: list[list[str]]) -> list[Decimal]:
+    return figures_of_text("\n".join(cell for row in rows for cell in row))
+
+
+@pytest.mark.parametrize("name", STATEMENT_SHEETS)
+def test_a_statement_has_the_same_figures_in_every_paper(books: Books, name: str):
+    expected = figures_of_sheet(sheet_of(books, STATEMENT_SHEETS[name]))
+    assert len(expected) > 20
+    rows = csv.reader(books.written.paths[name].open(encoding="utf-8").readlines()[1:])
+    assert [Decimal(cell) for row in rows for cell in row[4:] if cell] == expected
+    pages = [page.extract_text() for page in PdfReader(books.written.paths["pdf"]).pages[1:5]]
+    assert figures_of_text(next(p for p in pages if f"\n{STATEMENT_TITLES[name]}\n" in p)) == expected
+    page = Page(books.written.paths["html"].read_text(encoding="utf-8"))
+    assert figures_of_rows(page_rows(page, name)) == expected
+
+
+def page_rows(page: Page, name: str) -> list[list[str]]:
+    """The rows of a statement on the page: two statements share a section, and fund balances stand before the third."""
+    if name == "trial-balance":
+        return page.rows["trial-balance"]
+    rows = page.rows["funds" if name == "funds" else "statements"]
+    begins = [n for n, row in enumerate(rows) if row[0] in STATEMENT_TITLES.values()]
+    first = next(n for n in begins if rows[n][0] == STATEMENT_TITLES[name])
+    return rows[first : next((n for n in begins if n > first), len(rows))]
+
+
+STATEMENT_TITLES = {**STATEMENT_SHEETS, "funds": "Fund statements"}
+
+
+def test_the_page_of_the_cfo_has_the_same_figures_in_every_paper(books: Books):
+    sheet = sheet_of(books, "Summary")
+    expected = figures_of_sheet(sheet)
+    assert len(expected) == (3 * len(FUNDS)) * 2 + 12
+    cover = PdfReader(books.written.paths["pdf"]).pages[0].extract_text()
+    assert figures_of_text(cover)[: len(expected)] == expected
+    page = Page(books.written.paths["html"].read_text(encoding="utf-8"))
+    assert figures_of_rows(page.rows["key-figures"]) == expected
+    for name, (now, before) in books.counts.items():
+        shown = [f"{now:,}", f"{before:,}", f"{now - before:,}"]
+        assert page.row("key-figures", name)[1:] == shown
+        assert "\n".join([name, *shown]) in cover
+    for told in ("10 of 10 passed", "0 open, 0 acknowledged, 0 resolved", "of the target of 20 min"):
+        assert told in cover
+        assert told in page.text
+        assert any(told in str(row[1]) for row in sheet.iter_rows(values_only=True))
+
+
+def test_the_movements_of_the_funds_are_the_lines_in_table_and_chart(books: Books):
+    page = Page(books.written.paths["html"].read_text(encoding="utf-8"))
+    cover = PdfReader(books.written.paths["pdf"]).pages[0].extract_text()
+    drawn = figures_of_text(cover[cover.index("Movements of the funds in IDR") :])
+    for place, fund in enumerate(FUNDS):
+        opening = sum(books.movement(code, FIRST_PERIOD) for code in books.codes("12", fund))
+        income = -sum(books.movement(code, SECOND_PERIOD) for code in books.codes("4", fund))
+        expense = sum(books.movement(code, SECOND_PERIOD) for code in books.codes("5", fund))
+        closing = books.total("12", fund)
+        assert [printed(c) for c in page.row("funds", fund)[1:]] == [opening, income, expense, 0, closing]
+        assert drawn[4 * place : 4 * place + 4] == [opening, income, expense, closing]
+
+
+def test_the_source_and_its_charts_are_the_delivered_rows(books: Books):
+    page = Page(books.written.paths["html"].read_text(encoding="utf-8"))
+    text = "\n".join(p.extract_text() for p in PdfReader(books.written.paths["pdf"]).pages)
+    for kind in ("PREMIUM", "CLAIM"):
+        of_kind = {name: found for name, found in books.delivered.items() if name[0] == kind}
+        count, gross = (sum(found[n] for found in of_kind.values()) for n in (0, 1))
+        assert [printed(c) for c in page.row("source", kind)[1:3]] == [count, gross]
+        for column in (1, 2):
+            for name in {key[column] for key in of_kind}:
+                found = [of_kind[key] for key in of_kind if key[column] == name]
+                bar = f"{sum(g for _, g in found):,}  ({sum(n for n, _ in found):,})"
+                assert bar in page.text
+                assert bar in text
+
+
+def test_what_stands_behind_the_statements_is_the_same_in_pdf_and_workbook(books: Books):
+    pages = PdfReader(books.written.paths["pdf"]).pages[5:]
+    shown = figures_of_text("\n".join(page.extract_text() for page in pages))
+    rows = [
+        [exact(cell.value) for cell in row if isinstance(cell.value, int | float) and "." in cell.number_format]
+        for row in sheet_of(books, "Reconciliation").iter_rows()
+    ]
+    told = [row for row in rows if row]
+    assert len(told) > 25
+    starts = {n: shown[n : n + 6] for n in range(len(shown))}
+    for row in told:
+        assert any(found[: len(row)] == row for found in starts.values()), row
 
 
 def test_products_and_channels_are_the_delivered_rows(books: Books):
@@ -330,6 +468,7 @@ def test_a_loss_a_difference_and_a_crowd_of_open_points(tmp_path: Path):
     lonely = AccountFigures("1399-40", "Due from nobody", "ASSET", "WAQF", "2399-10", opening=5)
     report = replace(
         month,
+        batches=[a_batch(), a_batch(batch_id="2025-01-MONTHEND-02")],
         verdicts=[],
         figures=replace(month.figures, accounts=[*accounts, lonely]),
         refusals=[{"reason": f"REASON_{n}", "open": n, "acknowledged": 0, "resolved": 0} for n in range(30)],
@@ -339,6 +478,58 @@ def test_a_loss_a_difference_and_a_crowd_of_open_points(tmp_path: Path):
     pages = [page.extract_text() for page in PdfReader(written.paths["pdf"]).pages]
     assert "does not mirror and stays in the column Company" in " ".join(" ".join(pages).split())
     assert "differs by" in " ".join(pages)
+    assert "more: see the pages behind this one" in pages[0]
+    assert "Certificate" in pages[0], "the CFO's page is one page, however much is open"
+    assert "Trial balance" in pages[1]
+
+
+def test_a_deficit_of_a_fund_is_named_in_every_paper(tmp_path: Path):
+    month = a_closed_month()
+    paid = 3_000_000_000
+    more = {"5110-20": {"debit": paid}, "1100-20": {"credit": paid}}
+    accounts = [
+        replace(a, **{side: getattr(a, side) + minor for side, minor in more.get(a.account_code, {}).items()})
+        for a in month.figures.accounts
+    ]
+    written = write_all(tmp_path, replace(month, figures=replace(month.figures, accounts=accounts)))
+    told = "TABARRU owes 8,854,321.09 more than it owns: a qard of the operator or later surpluses have to cover it."
+    assert told in " ".join(PdfReader(written.paths["pdf"]).pages[0].extract_text().split())
+    assert told in written.paths["html"].read_text(encoding="utf-8")
+    assert told in [row[0] for row in load_workbook(written.paths["xlsx"])["Summary"].iter_rows(values_only=True)]
+    with ZipFile(written.paths["xlsx"]) as book:
+        assert b'"min"' not in book.read("xl/charts/chart1.xml"), "the bars of losses begin at zero"
+
+
+def test_twelve_funds_have_one_page_and_no_heading_stands_alone():
+    month = a_closed_month()
+    funds = [f"FUND-{n:02}" for n in range(12)]
+    accounts = [
+        replace(a, account_code=f"{a.account_code}-{fund}", fund=fund, mirror_account_code=None)
+        for fund in funds
+        for a in month.figures.accounts[:6]
+    ]
+    report = replace(
+        month,
+        funds=[{**month.funds[0], "fund": fund} for fund in funds],
+        figures=replace(month.figures, accounts=accounts, funds=None),
+    )
+    pages = [page.extract_text() for page in PdfReader(io.BytesIO(render_pdf(report))).pages]
+    assert "Certificate" in pages[0]
+    assert "Trial balance" in pages[1]
+    for page in pages:
+        *_, last = page[: page.index("Figures as of")].strip().splitlines()
+        assert not last.endswith(("statement of surplus or deficit", *funds[:1])), last
+
+
+def test_a_chart_of_many_products_leaves_none_out(tmp_path: Path):
+    """Thirty products: the six smallest are one bar, which says how many and how much."""
+    products = [a_product("PREMIUM", f"PRODUCT-{n:02}", "AGENCY", n, f"{n}000.00") for n in range(1, 31)]
+    written = write_all(tmp_path, replace(a_closed_month(), products=products))
+    page = written.paths["html"].read_text(encoding="utf-8")
+    assert page.count("(6 others)") == 1
+    assert "21,000.00  (21)" in page
+    pages = PdfReader(written.paths["pdf"]).pages
+    assert "(6 others)" in "".join(p.extract_text() for p in pages)
 
 
 def test_a_paper_that_cannot_be_written_is_told_and_the_others_are_there(tmp_path: Path):

@@ -21,7 +21,7 @@ WITH RECURSIVE entry AS (
         LIMIT 1) AS x
 )
 SELECT e.je_number, l.line_number, l.account_code, l.fund, l.debit_amount, l.credit_amount,
-       e.batch_id, e.kind, e.rule_set, e.rule_version, r.content_hash, r.approved_by, e.template_code, e.template_version,
+       e.batch_id, e.worker_number, e.source_id, e.kind, e.rule_set, e.rule_version, r.content_hash, r.approved_by, e.template_code, e.template_version,
        t.side, t.account_code AS template_account_code, t.amount_expression, t.takes_remainder,
        x.txn_id, x.txn_type, x.policy_id, x.product_code, x.channel, x.txn_date, x.bank_value_date, x.gross_amount, x.tabarru_amount,
        x.tanahud_amount, x.ujroh_amount, x.period AS source_period, x.load_id, x.row_number, x.file_name

@@ -3,7 +3,7 @@ SELECT b.batch_id, b.attempt, b.state, b.started_by, b.committed_at AS posted_at
        coalesce(b.entry_count, 0) AS entry_count, coalesce(b.line_count, 0) AS line_count,
        CASE WHEN b.entry_count > 0 THEN b.first_je_number END AS first_je_number,
        CASE WHEN b.entry_count > 0 THEN b.last_je_number END AS last_je_number,
-       b.rule_set || ' v' || b.rule_version AS rules, left(r.content_hash, 12) AS rules_content, r.prepared_by, r.approved_by, r.approved_at
+       b.rule_set, b.rule_set || ' v' || b.rule_version AS rules, left(r.content_hash, 12) AS rules_content, r.prepared_by, r.approved_by, r.approved_at
 FROM control.batch b
 JOIN acct.rule_set r ON r.rule_set = b.rule_set AND r.version = b.rule_version
 LEFT JOIN LATERAL (

@@ -8,10 +8,11 @@ Dagster in `<that name>_dagster`.
 import os
 import re
 import socket
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from functools import cache
 from pathlib import Path
+from threading import local
 from typing import Final, LiteralString, TypeVar
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
@@ -35,7 +36,8 @@ ROLES: Final[Mapping[str, str]] = {
 _STATEMENTS = Path(__file__).resolve().parents[2] / "sql"
 _TAKEN_ON: Final[set[tuple[str, str]]] = set()  # URLs and the roles that their logins may take on
 _CREATION_LOCK = 0x1ED6E5  # an advisory lock: any number that is always the same
-_SERVER_GOES_AWAY = ("57P01", "57P02", "57P03")  # shut down, crashed under us, starting or stopping
+_SERVER_GOES_AWAY = ("57P01", "57P02", "57P03", "57P05")  # shut down, crashed, starting or stopping, idle for too long
+_this_thread = local()
 
 T = TypeVar("T")
 
@@ -296,9 +298,42 @@ def in_transaction(url: str, work: Callable[[psycopg.Connection], T]) -> T:
     Five tries, after pauses of 0.25, 1, 4 and 16 seconds: a server that is back within twenty is waited for. Any other
     fault is raised at once. Nobody but the server knows whether a commit whose answer got lost has happened, so the
     work has to be such that doing it again, after it was done, changes nothing and says the same.
+
+    In a thread that keeps its connections (`kept_connections`) the next transaction finds it open.
     """
-    with _connect(url) as connection:
-        return work(connection)
+    kept: dict[str, psycopg.Connection] | None = getattr(_this_thread, "kept", None)
+    if kept is None:
+        with _connect(url) as connection:
+            return work(connection)
+    with ExitStack() as unless_committed:
+        connection = unless_committed.enter_context(kept.pop(url) if url in kept else _connect(url))
+        result = work(connection)
+        connection.commit()
+        unless_committed.pop_all()
+    kept[url] = connection
+    return result
+
+
+@contextmanager
+def kept_connections() -> Iterator[Callable[[], None]]:
+    """For the threads of a pool: each that calls what it is given here keeps its connection for its next transaction.
+
+    A backend that was just started has to look up the catalogs and to map the shared buffers anew, page by page, which
+    took 0.8 of the 12 CPU seconds of a staging of 8 million lines. One whose transaction failed is not used again. The
+    block has to end after the threads: then the connections are closed.
+    """
+    of_all_threads: list[dict[str, psycopg.Connection]] = []
+
+    def keep() -> None:
+        _this_thread.kept = {}
+        of_all_threads.append(_this_thread.kept)
+
+    try:
+        yield keep
+    finally:
+        for kept in of_all_threads:
+            for connection in kept.values():
+                connection.close()
 
 
 @cache

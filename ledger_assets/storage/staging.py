@@ -35,7 +35,7 @@ from ledger_assets.accounting.worker_failures import TRIES, Decision, decide, in
 from ledger_assets.storage.batches import OVERTAKEN, WRONG_STATE, Batch, Overtaken, explained, fail
 from ledger_assets.storage.batches import batch as read_batch
 from ledger_assets.storage.control_totals import measure_loads, measure_worker
-from ledger_assets.storage.database import connect, in_transaction, statement, was_cut_off
+from ledger_assets.storage.database import connect, in_transaction, kept_connections, statement, was_cut_off
 from ledger_assets.storage.seals import read_dictionary
 from ledger_assets.storage.slices import read_slice
 from ledger_assets.storage.worker_leaves import Written, note_failure, told, write_worker
@@ -184,7 +184,7 @@ def _read_ahead(url: str, planned: Iterable[tuple[int, list[Slice]]]) -> Generat
     whatever thread that happens to run, which can be one that they wait for.
     """
     ahead: deque[tuple[int, Future[pl.DataFrame]]] = deque()
-    with ThreadPoolExecutor(READERS, "source-reader") as readers:
+    with kept_connections() as keep, ThreadPoolExecutor(READERS, "source-reader", initializer=keep) as readers:
         for worker_number, slices in planned:
             ahead.append((worker_number, readers.submit(in_transaction, url, partial(_read, slices=slices))))
             if len(ahead) > READERS:
@@ -246,7 +246,11 @@ class _Staging:
 
     def _write_in_turn(self, numbers: list[int], wanted: set[int]) -> None:
         next_number, before = self.batch.first_je_number, 0
-        with ThreadPoolExecutor(WRITERS) as pool, closing(self.shards(numbers)) as shards:
+        with (
+            kept_connections() as keep,
+            ThreadPoolExecutor(WRITERS, initializer=keep) as pool,
+            closing(self.shards(numbers)) as shards,
+        ):
             futures: list[Future[None]] = []
             for number, entries in shards:
                 next_number += self.so_far.entries_between(before, number)

@@ -80,11 +80,16 @@ def test_a_row_takes_no_more_room(many: Counted, kind: str, heap: float, index: 
     assert stored["index_bytes_per_row"] <= index
 
 
-@pytest.mark.parametrize(("kind", "most"), [("line", 4.3), ("header", 4.3), ("source", 3.2)])  # 4.08, 4.02, 3.00
+@pytest.mark.parametrize(("kind", "most"), [("line", 4.3), ("header", 4.3), ("source", 2.2)])  # 4.08, 4.02, 2.00
 def test_writing_and_judging_read_each_page_no_more_often(many: Counted, kind: str, most: float) -> None:
     """Together: a leaf may as well be measured while others are still being staged."""
     details = many[0]["details"]
     assert sum(details[step]["page_reads"][kind] for step in ("stage", "gates")) <= most
+
+
+def test_a_shard_of_a_load_without_statistics_reads_its_own_rows(sharded: Counted) -> None:
+    """And those that its index cannot tell from them: it knows ranges of 128 pages, and a shard has 80 here."""
+    assert sharded[0]["details"]["stage"]["page_reads"]["source"] <= 3.5  # 3.28; 4.4 where PostgreSQL may choose
 
 
 def test_loading_reads_each_page_no_more_often(many: Counted) -> None:

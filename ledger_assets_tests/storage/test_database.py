@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psycopg
@@ -12,6 +13,7 @@ import pytest
 import sqlalchemy
 from dagster import DagsterInstance
 from dagster._core.instance.ref import InstanceRef
+from psycopg.pq import TransactionStatus
 
 from ledger_assets.settings import Settings
 from ledger_assets.storage import database
@@ -22,6 +24,7 @@ from ledger_assets.storage.database import (
     dagster_url,
     ensure_databases,
     in_transaction,
+    kept_connections,
     ledger_url,
     server_url,
     sqlalchemy_url,
@@ -221,6 +224,32 @@ def test_a_server_out_of_reach_is_tried_five_times_not_twenty_five(pauses: list[
     with pytest.raises(psycopg.OperationalError, match="refused"):
         in_transaction("postgresql://nobody@127.0.0.1:1/books", pytest.fail)
     assert len(pauses) == 4
+
+
+def test_a_thread_that_keeps_its_connection_leaves_one_that_failed_or_was_lost(ledger_url: str, pauses: list[float]):
+    used: list[psycopg.Connection] = []
+
+    def backend(connection: psycopg.Connection) -> int:
+        used.append(connection)
+        connection.execute("SELECT 1")  # raises where the connection was lost
+        return connection.info.backend_pid
+
+    def fail(connection: psycopg.Connection) -> None:
+        connection.execute("TABLE public.nothing")
+
+    with kept_connections() as keep, ThreadPoolExecutor(1, initializer=keep) as pool:
+        first, second = (pool.submit(in_transaction, ledger_url, backend).result() for _ in range(2))
+        assert first == second
+        end_session(used[-1])
+        third = pool.submit(in_transaction, ledger_url, backend).result()
+        assert third != second
+        assert len(pauses) == 1
+        with pytest.raises(psycopg.errors.UndefinedTable):
+            pool.submit(in_transaction, ledger_url, fail).result()
+        assert pool.submit(in_transaction, ledger_url, backend).result() != third
+        assert used[-1].info.transaction_status is TransactionStatus.IDLE
+        assert in_transaction(ledger_url, backend) != used[-2].info.backend_pid  # this thread keeps nothing
+    assert all(connection.closed for connection in used)
 
 
 ANSWERS = {

@@ -62,10 +62,11 @@ def test_cron_notices_and_sends_what_sensors_would(
         periods.reopen(connection, FEBRUARY, reason="late file", performed_by="dewi")
     result = run("alerts", "--send")
     assert result.exit_code == 0, result.output
-    assert "1 message sent" in result.stdout
-    assert hook.titles == ["[WARNING] 2024-02 was reopened"]
-    (shown,) = json.loads(run("alerts", "--json").stdout)
-    assert [(one["channel"], one["status"]) for one in shown["deliveries"]] == [("c0", "SENT")]
+    assert "overdue: 2024-02" in result.stdout
+    assert "2 messages sent" in result.stdout
+    assert hook.titles == ["[WARNING] 2024-02 was reopened", "[ERROR] 2024-02: the close is overdue"]
+    shown = json.loads(run("alerts", "--json").stdout)
+    assert [[(one["channel"], one["status"]) for one in of["deliveries"]] for of in shown] == [[("c0", "SENT")]] * 2
     assert "c0 sent" in run("alerts").stdout
 
 

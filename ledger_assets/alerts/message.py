@@ -20,6 +20,8 @@ LONGEST_TITLE: Final = 240
 LONGEST_DETAIL: Final = 3_000
 """Characters. A card of Teams may have 28 KB with all that is around it, an attachment of Slack 8,000 characters."""
 
+_NOTICES: Final = ("ROLLED_BACK",)
+"""Kinds that only tell of what has happened: nothing of them is ever over."""
 _FACTS: Final = ("expected", "actual", "difference")
 
 
@@ -36,13 +38,16 @@ class Message:
 
 def message_about(incident: Mapping[str, Any], ui_url: str) -> Message:
     """The message that an incident was opened, or, where `message` is RESOLVED, that it is over."""
-    is_over = incident["message"] == SEVERITY_OF_THE_END
+    was_told = incident["message"] == SEVERITY_OF_THE_END
+    # Its channel was down meanwhile: nobody is to be woken for what is over, and no second message would end the first.
+    is_over = was_told or (incident["resolved_at"] is not None and incident["kind"] not in _NOTICES)
     severity = SEVERITY_OF_THE_END if is_over else str(incident["severity"])
     title = _cut(on_one_line(f"[{severity}] {incident['title']}"), LONGEST_TITLE)
     checks = [_facts(check) for check in incident["details"].get("checks", [])]
     facts = {
         "title": title,
         "is_over": is_over,
+        "was_told": was_told,
         "incident": incident,
         "checks": checks if len(checks) > 1 else [],
         "difference": checks[0]["difference"] if len(checks) == 1 else "",

@@ -272,6 +272,20 @@ def test_a_receiver_that_fails_twice_is_tried_again_and_told_once(ledger_url: st
     assert [row["happened"] for row in happened] == ["OPENED", "FAILED", "FAILED", "SENT"]
 
 
+def test_what_is_over_when_the_channel_works_again_wakes_nobody(ledger_url: str, sending: Send, hook: Webhook):
+    """One message, which says both. A pager would otherwise stay red: nothing would end it any more."""
+    hook.answers[:] = [500]
+    report(ledger_url)
+    sending(channel(hook.url))
+    with connect(ledger_url) as connection:
+        resolve(connection, period=JANUARY, reason="run 7 succeeded")
+    scenario.execute(ledger_url, DUE)
+    assert [sending(channel(hook.url)).sent for _ in range(2)] == [1, 0]
+    assert hook.titles == ["[RESOLVED] 2024-01: a gate failed"]
+    assert hook.posts[0]["type"] == "success"
+    assert "run 7 succeeded. It could not be told before." in hook.posts[0]["message"]
+
+
 def test_what_is_not_due_yet_waits(ledger_url: str, sending: Send, hook: Webhook):
     hook.answers[:] = [500]
     report(ledger_url)

@@ -201,6 +201,13 @@ def ready_books(test_server_url: str, staged_database: str) -> Iterator[tuple[st
 
 
 @pytest.fixture
+def ready_url(test_server_url: str, ready_books: tuple[str, Any]) -> Iterator[str]:
+    """The URL of such a database of this test's own."""
+    with cloned(test_server_url, ready_books[0]) as url:
+        yield url
+
+
+@pytest.fixture
 def staged_url(test_server_url: str, staged_database: str) -> Iterator[str]:
     """The URL of such a database of this test's own."""
     with cloned(test_server_url, staged_database) as url:

@@ -46,7 +46,7 @@ ui: install
 	@$(BIN)/ledger-assets ui --port $(PORT)
 
 test: install
-	@$(BIN)/pytest -n $(WORKERS)
+	@$(BIN)/pytest -n $(WORKERS) --dist worksteal
 
 fuzz: install
 	@FUZZ_TIMES=$(FUZZ_TIMES) $(BIN)/pytest -n $(WORKERS) ledger_assets_tests/fuzzing

@@ -6,6 +6,7 @@ user must be allowed to create databases. Tests that need no database pay for no
 """
 
 import contextlib
+import gc
 import os
 import pwd
 import secrets
@@ -14,16 +15,19 @@ import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import psutil
 import psycopg
 import pytest
 from filelock import FileLock
+from hypothesis import HealthCheck, settings
 from psycopg import sql
 
 from ledger_assets.storage.database import connect, create_database, database_name, with_database
 from ledger_assets.storage.server import EmbeddedServer
 from ledger_assets_tests.logins import engine, superuser
+from ledger_assets_tests.waiting import PATIENCE
 
 _RUN_HOME = "LEDGER_TESTS_HOME"  # how the workers learn of the directory that the controller made
 _PREFIX = "ledger-tests-"
@@ -33,13 +37,26 @@ _POSTGRES15 = Path("/usr/lib/postgresql/15/bin")
 _FOR_TESTS = (_RUN_HOME, "LEDGER_TEST_DATABASE_URL", "LEDGER_DATA_DIR")
 
 
+# How long an example takes says how busy the machine is.
+settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True)
+settings.load_profile("any machine")
+
+
 def pytest_configure(config: pytest.Config) -> None:
+    gc.disable()  # until everything is imported, see below
     # The decisions of the person who runs the tests are not theirs; partitions read one when they are imported.
     for variable in [name for name in os.environ if name.startswith("LEDGER_") and name not in _FOR_TESTS]:
         del os.environ[variable]
     if not hasattr(config, "workerinput"):
         _sweep()
         os.environ[_RUN_HOME] = make_home()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_finish() -> None:
+    """What was imported stays to the end: let the garbage collector not look through it again and again."""
+    gc.freeze()
+    gc.enable()
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
@@ -66,8 +83,9 @@ def _sweep() -> None:
     """Take away what runs that were killed left behind."""
     for home in [*_DISK.glob(f"{_PREFIX}*"), *_MEMORY.glob(f"{_PREFIX}*")]:
         pid = home.name.removeprefix(_PREFIX).partition("-")[0]
-        if home.stat().st_uid == os.geteuid() and not psutil.pid_exists(int(pid)):
-            _dissolve(home)
+        with contextlib.suppress(FileNotFoundError):  # another run sweeps as well
+            if pid.isdigit() and home.stat().st_uid == os.geteuid() and not psutil.pid_exists(int(pid)):
+                _dissolve(home)
 
 
 def _dissolve(home: Path) -> None:
@@ -89,9 +107,10 @@ def test_server_url(run_home: Path) -> str:
     if url := os.environ.get("LEDGER_TEST_DATABASE_URL"):
         return url
     url = EmbeddedServer(run_home).ensure_running()
-    with connect(url, autocommit=True) as connection:  # what a test writes need not survive it
-        connection.execute("ALTER SYSTEM SET fsync = off")
-        connection.execute("ALTER SYSTEM SET max_wal_size = '256MB'")
+    with connect(url, autocommit=True) as connection:
+        # What a test writes need not survive it; and nothing comes by at a time of its own choosing.
+        for setting in ("fsync = off", "max_wal_size = '256MB'", "autovacuum = off"):
+            connection.execute(f"ALTER SYSTEM SET {setting}")
         connection.execute("SELECT pg_reload_conf()")
     return url
 
@@ -134,14 +153,21 @@ def by_hand(ledger_url: str) -> Iterator[psycopg.Connection]:
 
 
 @pytest.fixture(scope="session")
-def loaded_books(
-    test_server_url: str, template_database: str, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[str]:
-    """The name of a database that has the rules, and the scenario's first month loaded. Nobody may stay connected."""
+def ruled_database(test_server_url: str, template_database: str) -> Iterator[str]:
+    """The name of a database that has the rules and nothing else. Nobody may stay connected to it."""
     from ledger_assets_tests import scenario  # noqa: PLC0415 (it imports Dagster, which the other tests do without)
 
     with cloned(test_server_url, template_database) as url:
         scenario.store_rules(url)
+        yield database_name(url)
+
+
+@pytest.fixture(scope="session")
+def loaded_books(test_server_url: str, ruled_database: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The name of a database that has the rules, and the scenario's first month loaded. Nobody may stay connected."""
+    from ledger_assets_tests import scenario  # noqa: PLC0415 (likewise)
+
+    with cloned(test_server_url, ruled_database) as url:
         scenario.deliver(url, scenario.FIRST_PERIOD, folder=tmp_path_factory.mktemp("delivery"))
         yield database_name(url)
 
@@ -154,17 +180,31 @@ def books(test_server_url: str, loaded_books: str) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def staged_database(
-    test_server_url: str, template_database: str, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[str]:
+def staged_database(test_server_url: str, loaded_books: str) -> Iterator[str]:
     """The name of a database in which the scenario's first month lies staged. Nobody may stay connected to it."""
-    from ledger_assets_tests import scenario  # noqa: PLC0415 (it imports Dagster, which the other tests do without)
+    from ledger_assets_tests import scenario  # noqa: PLC0415 (likewise)
 
-    with cloned(test_server_url, template_database) as url:
-        scenario.store_rules(url)
-        scenario.deliver(url, scenario.FIRST_PERIOD, folder=tmp_path_factory.mktemp("delivery"))
+    with cloned(test_server_url, loaded_books) as url:
         scenario.staged(url, scenario.FIRST_PERIOD)
         yield database_name(url)
+
+
+@pytest.fixture(scope="session")
+def ready_books(test_server_url: str, staged_database: str) -> Iterator[tuple[str, Any]]:
+    """The name of a database in which that month is through its gates, and its batch. Nobody may stay connected."""
+    from ledger_assets_tests import scenario  # noqa: PLC0415 (likewise)
+
+    with cloned(test_server_url, staged_database) as url:
+        batch = scenario.batch_of(url, scenario.FIRST_PERIOD)
+        assert scenario.failing_gates(url, batch) == {}
+        yield database_name(url), batch
+
+
+@pytest.fixture
+def ready_url(test_server_url: str, ready_books: tuple[str, Any]) -> Iterator[str]:
+    """The URL of such a database of this test's own."""
+    with cloned(test_server_url, ready_books[0]) as url:
+        yield url
 
 
 @pytest.fixture
@@ -213,13 +253,32 @@ def postgres15() -> Iterator[str]:
     if os.geteuid() == 0:
         os.chown(data, _named_account(), _named_account())
     _run_postgres15("initdb", "-D", data, "-U", "admin", "-E", "UTF8", "--locale=C", "--no-sync", "-A", "trust")
-    options = f"-c listen_addresses='' -c unix_socket_directories={data} -c fsync=off"
+    # Compiling plans takes longer than running them on a few rows; the other settings are those of the embedded one.
+    options = f"-c listen_addresses='' -c unix_socket_directories={data} -c fsync=off -c autovacuum=off -c jit=off"
     try:
-        _run_postgres15("pg_ctl", "start", "-w", "-D", data, "-l", data / "log", "-o", options)
+        _run_postgres15("pg_ctl", "start", "-w", "-t", str(PATIENCE), "-D", data, "-l", data / "log", "-o", options)
         yield f"postgresql://admin@/postgres?host={data}&port=5432"
     finally:
         _run_postgres15("pg_ctl", "stop", "-m", "immediate", "-D", data)
         shutil.rmtree(directory, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def oldest_template(postgres15: str) -> str:
+    """The name of a migrated database on that server. Nobody may stay connected to it."""
+    from ledger_assets.storage.migrations import migrate  # noqa: PLC0415 (likewise)
+
+    with connect(postgres15, autocommit=True) as connection:
+        create_database(connection, "migrated")
+    migrate(with_database(postgres15, "migrated"))
+    return "migrated"
+
+
+@pytest.fixture
+def oldest_url(postgres15: str, oldest_template: str) -> Iterator[str]:
+    """The URL of such a database of this test's own, with the rights of whoever made it."""
+    with cloned(postgres15, oldest_template) as url:
+        yield superuser(url)
 
 
 def _run_postgres15(program: str, *arguments: str | Path) -> None:

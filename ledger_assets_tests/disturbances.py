@@ -7,7 +7,6 @@ disturbed, and what must not happen then.
 
 import contextlib
 import secrets
-import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final, LiteralString
 
@@ -22,6 +21,7 @@ from ledger_assets_tests import scenario
 from ledger_assets_tests.conftest import clone_database, drop_database
 from ledger_assets_tests.logins import engine, superuser
 from ledger_assets_tests.scenario import ACTOR, FIRST_PERIOD
+from ledger_assets_tests.waiting import wait_until
 
 Facts = Mapping[str, list[tuple[Any, ...]]]
 
@@ -119,16 +119,19 @@ def held(url: str, lock: LiteralString | sql.Composed) -> Iterator[Callable[[], 
 
 def waiting_backend(url: str, how_many: int = 1) -> int:
     """Wait until so many wait for a lock; the process id of one of them."""
-    deadline = time.monotonic() + 60
+    waiting: LiteralString = (
+        "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock' "
+        "AND backend_type = 'client backend'"
+    )
     with connect(superuser(url), autocommit=True) as connection:
-        while time.monotonic() < deadline:
-            found = connection.execute(
-                "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
-            ).fetchall()
-            if len(found) >= how_many:
-                return int(found[0][0])
-            time.sleep(0.005)
-    raise AssertionError(f"not {how_many} but {len(found)} came to wait for a lock")
+        found: list[int] = []
+
+        def have_come() -> bool:
+            found[:] = [pid for (pid,) in connection.execute(waiting).fetchall()]
+            return len(found) >= how_many
+
+        wait_until(have_come, pause=0.005)
+    return found[0]
 
 
 def _facts(url: str, queries: Mapping[str, LiteralString]) -> Facts:

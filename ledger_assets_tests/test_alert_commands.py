@@ -13,7 +13,7 @@ from ledger_assets.storage import periods
 from ledger_assets.storage.database import connect
 from ledger_assets.storage.incidents import report_incident
 from ledger_assets_tests import scenario
-from ledger_assets_tests.alerts.receivers import Webhook, free_port, webhook
+from ledger_assets_tests.alerts.receivers import Webhook, dead_port, webhook
 from ledger_assets_tests.logins import batch_admin, superuser
 from ledger_assets_tests.scenario import FIRST_PERIOD as JANUARY
 from ledger_assets_tests.scenario import SECOND_PERIOD as FEBRUARY
@@ -73,7 +73,7 @@ def test_cron_notices_and_sends_what_sensors_would(
 def test_what_cannot_be_sent_is_shown_everywhere(
     run: Run, closed_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hook: Webhook
 ):
-    channels(monkeypatch, tmp_path, f"json://127.0.0.1:{free_port()}/x")
+    channels(monkeypatch, tmp_path, f"json://127.0.0.1:{dead_port()}/x")
     report(closed_url)
     result = run("alerts", "--send")
     assert result.exit_code == 1
@@ -113,7 +113,7 @@ def test_options_that_go_together(run: Run, words: list[str]):
 def test_a_test_of_the_channels(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hook: Webhook):
     refused = run("test-alert")
     assert (refused.exit_code, "LEDGER_ALERTS is not set" in refused.stderr) == (1, True)
-    channels(monkeypatch, tmp_path, hook.url, f"json://127.0.0.1:{free_port()}/x")
+    channels(monkeypatch, tmp_path, hook.url, f"json://127.0.0.1:{dead_port()}/x")
     result = run("test-alert")
     assert (result.exit_code, result.stdout) == (1, "c0: sent\n")
     assert "c1: " in result.stderr

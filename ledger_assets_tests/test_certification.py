@@ -13,8 +13,6 @@ from ledger_assets import closing
 from ledger_assets.cli import main
 from ledger_assets.close_result import Outcome
 from ledger_assets.storage.certificates import certificate_path
-from ledger_assets.storage.database import connect, create_database, with_database
-from ledger_assets.storage.migrations import migrate
 from ledger_assets_tests import scenario
 from ledger_assets_tests.reporting.page import Page
 from ledger_assets_tests.scenario import FIRST_PERIOD as JANUARY
@@ -152,12 +150,9 @@ def test_openssl_and_nothing_of_ours_finds_it_valid(ledger_home: Path, tmp_path:
 
 @pytest.mark.slow
 def test_postgresql_15_gives_the_same_certificate(
-    postgres15: str, closed_url: str, ledger_home: Path, tmp_path: Path
+    oldest_url: str, closed_url: str, ledger_home: Path, tmp_path: Path
 ) -> None:
-    with connect(postgres15, autocommit=True) as connection:
-        create_database(connection, "certified")
-    url = with_database(postgres15, "certified")
-    migrate(url)
+    url = oldest_url
     scenario.store_rules(url)
     for period in (JANUARY, FEBRUARY):
         scenario.deliver(url, period, folder=tmp_path)

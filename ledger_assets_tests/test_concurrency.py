@@ -18,7 +18,7 @@ from ledger_assets.accounting.errors import LedgerError
 from ledger_assets.accounting.source_errors import LoadRefusedError
 from ledger_assets.storage import periods
 from ledger_assets.storage.batches import Batch, BatchStateError, BuiltUpon, GateFailed, PreflightFailed
-from ledger_assets.storage.database import connect, database_name
+from ledger_assets.storage.database import connect
 from ledger_assets.storage.source_loads import withdraw
 from ledger_assets_tests import disturbances, scenario
 from ledger_assets_tests.disturbances import Facts, cloned, facts, held, ready_to_post, take_balances, waiting_backend
@@ -32,26 +32,25 @@ AT_THE_SEAL: Final = "LOCK TABLE ledger.seal_chain IN SHARE MODE"
 
 
 @pytest.fixture(scope="module")
-def delivery(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A month that three workers journal."""
-    return scenario.generated(tmp_path_factory.mktemp("delivery"), FIRST_PERIOD)
-
-
-@pytest.fixture(scope="module")
-def loaded_books(test_server_url: str, template_database: str, delivery: Path) -> Iterator[str]:
-    """The name of a database that has the rules, and the month loaded."""
-    with cloned(test_server_url, template_database) as url:
-        scenario.store_rules(url)
-        scenario.load(url, delivery, FIRST_PERIOD)
-        yield database_name(url)
-
-
-@pytest.fixture(scope="module")
 def alone(test_server_url: str, loaded_books: str) -> Facts:
     """What the books say when one close runs alone."""
     with cloned(test_server_url, loaded_books) as url:
         disturbances.close(url)
         return facts(url)
+
+
+class Ready(NamedTuple):
+    """Books of a test's own in which the month is staged and through its gates."""
+
+    url: str
+    batch: Batch
+
+
+@pytest.fixture
+def ready(test_server_url: str, ready_books: tuple[str, Batch]) -> Iterator[Ready]:
+    name, batch = ready_books
+    with cloned(test_server_url, name) as url:
+        yield Ready(url, batch)
 
 
 @pytest.fixture
@@ -84,8 +83,8 @@ def neighbours(books: str, tmp_path: Path) -> Neighbours:
 # Two committers
 
 
-def test_two_committers_of_a_batch_post_it_once(books: str, alone: Facts, pool: ThreadPoolExecutor):
-    batch = ready_to_post(books)
+def test_two_committers_of_a_batch_post_it_once(ready: Ready, alone: Facts, pool: ThreadPoolExecutor):
+    books, batch = ready
     with held(books, AT_THE_END):
         first = pool.submit(scenario.post, books, batch)
         waiting_backend(books)
@@ -97,9 +96,9 @@ def test_two_committers_of_a_batch_post_it_once(books: str, alone: Facts, pool: 
 
 
 def test_a_committer_posts_in_the_stead_of_one_who_lost_his_connection(
-    books: str, alone: Facts, pool: ThreadPoolExecutor
+    ready: Ready, alone: Facts, pool: ThreadPoolExecutor
 ):
-    batch = ready_to_post(books)
+    books, batch = ready
     with held(books, AT_THE_END):
         first = pool.submit(scenario.post, books, batch)
         backend = waiting_backend(books)
@@ -190,8 +189,8 @@ def test_gates_of_a_batch_that_was_replaced_say_nothing_of_the_replacement(books
     assert scenario.failing_gates(books, second) == {}
 
 
-def test_a_batch_that_another_close_has_replaced_is_not_posted(books: str, alone: Facts):
-    batch = ready_to_post(books)
+def test_a_batch_that_another_close_has_replaced_is_not_posted(ready: Ready, alone: Facts):
+    books, batch = ready
     second = disturbances.opened(books)
     with pytest.raises(BatchStateError, match="PROCESSING"):
         scenario.post(books, batch)
@@ -206,8 +205,8 @@ def test_a_batch_that_another_close_has_replaced_is_not_posted(books: str, alone
 # Stager against poster
 
 
-def test_who_opens_a_batch_waits_for_the_poster_and_finds_nothing_to_do(books: str, pool: ThreadPoolExecutor):
-    batch = ready_to_post(books)
+def test_who_opens_a_batch_waits_for_the_poster_and_finds_nothing_to_do(ready: Ready, pool: ThreadPoolExecutor):
+    books, batch = ready
     with held(books, AT_THE_END):
         posting = pool.submit(scenario.post, books, batch)
         waiting_backend(books)
@@ -217,8 +216,8 @@ def test_who_opens_a_batch_waits_for_the_poster_and_finds_nothing_to_do(books: s
     assert opening.result()[0] is None
 
 
-def test_who_posts_waits_for_the_stager_and_is_refused(books: str, pool: ThreadPoolExecutor):
-    batch = ready_to_post(books)
+def test_who_posts_waits_for_the_stager_and_is_refused(ready: Ready, pool: ThreadPoolExecutor):
+    books, batch = ready
     with held(books, AT_THE_END):
         opening = pool.submit(scenario.opened, books, FIRST_PERIOD)
         waiting_backend(books)
@@ -234,9 +233,9 @@ def test_who_posts_waits_for_the_stager_and_is_refused(books: str, pool: ThreadP
 
 
 def test_a_load_that_arrives_while_its_month_is_posted_makes_the_next_batch(
-    books: str, tmp_path: Path, pool: ThreadPoolExecutor
+    ready: Ready, tmp_path: Path, pool: ThreadPoolExecutor
 ):
-    batch = ready_to_post(books)
+    books, batch = ready
     with held(books, AT_THE_SEAL):
         posting = pool.submit(scenario.post, books, batch)
         waiting_backend(books)
@@ -284,8 +283,8 @@ def test_two_overlapping_files_at_once_store_each_transaction_once(
     assert stored == (ROWS + 20, ROWS + 20)
 
 
-def test_a_withdrawal_under_way_stops_the_posting_of_its_rows(books: str, pool: ThreadPoolExecutor):
-    batch = ready_to_post(books)
+def test_a_withdrawal_under_way_stops_the_posting_of_its_rows(ready: Ready, pool: ThreadPoolExecutor):
+    books, batch = ready
     with contextlib.closing(connect(books)) as withdrawing:
         with withdrawing.transaction():
             withdraw(withdrawing, 1, reason="wrong file", by="tester")
@@ -296,8 +295,8 @@ def test_a_withdrawal_under_way_stops_the_posting_of_its_rows(books: str, pool: 
     assert has_nothing(books)
 
 
-def test_a_withdrawal_waits_for_the_posting_and_is_refused(books: str, pool: ThreadPoolExecutor):
-    batch = ready_to_post(books)
+def test_a_withdrawal_waits_for_the_posting_and_is_refused(ready: Ready, pool: ThreadPoolExecutor):
+    books, batch = ready
 
     def withdrawal() -> None:
         with connect(books) as connection:
@@ -343,9 +342,9 @@ REFUSALS: Final = (
 
 @pytest.mark.parametrize("tampering", TAMPERINGS)
 def test_a_change_under_way_that_is_taken_back_only_delays_the_posting(
-    books: str, pool: ThreadPoolExecutor, tampering: str
+    ready: Ready, pool: ThreadPoolExecutor, tampering: str
 ):
-    batch = ready_to_post(books)
+    books, batch = ready
     with held(books, TAMPERINGS[tampering]):
         posting = pool.submit(scenario.post, books, batch)
         waiting_backend(books)
@@ -353,8 +352,8 @@ def test_a_change_under_way_that_is_taken_back_only_delays_the_posting(
 
 
 @pytest.mark.parametrize("tampering", TAMPERINGS)
-def test_a_change_under_way_that_is_committed_is_not_posted(books: str, pool: ThreadPoolExecutor, tampering: str):
-    batch = ready_to_post(books)
+def test_a_change_under_way_that_is_committed_is_not_posted(ready: Ready, pool: ThreadPoolExecutor, tampering: str):
+    books, batch = ready
     with contextlib.closing(connect(superuser(books))) as tamperer:
         tamperer.execute(TAMPERINGS[tampering])
         posting = pool.submit(scenario.post, books, batch)
@@ -374,10 +373,10 @@ IN_MID_STATEMENT: Final[Mapping[str, LiteralString]] = {
 
 @pytest.mark.parametrize("tampering", IN_MID_STATEMENT)
 def test_a_change_in_the_middle_of_its_statement_is_waited_for_and_not_posted(
-    books: str, pool: ThreadPoolExecutor, tampering: str
+    ready: Ready, pool: ThreadPoolExecutor, tampering: str
 ):
     """Its trigger has not told of it yet."""
-    batch = ready_to_post(books)
+    books, batch = ready
     with contextlib.closing(connect(superuser(books), autocommit=True)) as tamperer:
         with held(books, "SELECT pg_advisory_xact_lock(7)"):
             change = pool.submit(tamperer.execute, IN_MID_STATEMENT[tampering])
@@ -393,10 +392,10 @@ def test_a_change_in_the_middle_of_its_statement_is_waited_for_and_not_posted(
 @pytest.mark.parametrize("isolation", ["READ COMMITTED", "REPEATABLE READ", "SERIALIZABLE"])
 @pytest.mark.parametrize("tampering", TAMPERINGS)
 def test_a_change_that_comes_while_the_batch_is_posted_changes_nothing(
-    books: str, alone: Facts, pool: ThreadPoolExecutor, tampering: str, isolation: LiteralString
+    ready: Ready, alone: Facts, pool: ThreadPoolExecutor, tampering: str, isolation: LiteralString
 ):
     """It waits for the posting, and is then refused or finds no row."""
-    batch = ready_to_post(books)
+    books, batch = ready
     source = source_rows(books)
     with contextlib.closing(connect(superuser(books))) as tamperer:
         tamperer.execute(f"SET TRANSACTION ISOLATION LEVEL {isolation}")
@@ -487,8 +486,8 @@ def test_staged_rows_do_not_appear_to_a_transaction_from_before(books: str):
 
 
 @pytest.mark.parametrize("isolation", psycopg.IsolationLevel)
-def test_readers_of_the_ledger_hold_up_no_posting(books: str, alone: Facts, isolation: psycopg.IsolationLevel):
-    batch = ready_to_post(books)
+def test_readers_of_the_ledger_hold_up_no_posting(ready: Ready, alone: Facts, isolation: psycopg.IsolationLevel):
+    books, batch = ready
     with reading(books, isolation):
         assert scenario.post(books, batch)
         take_balances(books)
@@ -496,10 +495,10 @@ def test_readers_of_the_ledger_hold_up_no_posting(books: str, alone: Facts, isol
 
 
 def test_who_has_read_staged_rows_holds_up_the_posting_until_his_transaction_ends(
-    books: str, alone: Facts, pool: ThreadPoolExecutor
+    ready: Ready, alone: Facts, pool: ThreadPoolExecutor
 ):
     """He keeps his rows, readers of the ledger are not held up, and the posting is what it would have been."""
-    batch = ready_to_post(books)
+    books, batch = ready
     staged = [ROWS, len(alone["lines"])]
     with reading(books, psycopg.IsolationLevel.READ_COMMITTED) as reader:
         assert visible(reader, *VIEWS[:2]) == staged
@@ -538,9 +537,9 @@ def test_a_statement_that_is_planned_across_a_posting_sees_all_of_it_or_nothing(
     assert look() == [2 * ROWS, 2 * ROWS]
 
 
-def test_a_prepared_statement_sees_what_was_posted_since_it_was_planned(books: str, alone: Facts):
+def test_a_prepared_statement_sees_what_was_posted_since_it_was_planned(ready: Ready, alone: Facts):
     """What it knew of the posted batches when it was planned goes with the plan."""
-    batch = ready_to_post(books)
+    books, batch = ready
     query = "SELECT count(*) FROM ledger.ledger_entry_line WHERE period = %s"
     with connect(books, autocommit=True) as reader:
         reader.execute("SET plan_cache_mode = force_generic_plan")

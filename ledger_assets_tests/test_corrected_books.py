@@ -5,7 +5,7 @@ Hypothesis chooses. After each rollback a second ledger is made, out of nothing 
 that are left, and the two have to say the same.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
@@ -24,7 +24,7 @@ from ledger_assets.storage.batches import (
     take_snapshot,
 )
 from ledger_assets.storage.corrections import abort_batch, roll_back
-from ledger_assets.storage.database import connect, database_name
+from ledger_assets.storage.database import connect
 from ledger_assets.storage.derived_batches import reverse_batch
 from ledger_assets.storage.rules import usable
 from ledger_assets.storage.staging import stage
@@ -184,14 +184,6 @@ def never_happened(books: Books, url: str) -> Books:
     return twin
 
 
-@pytest.fixture(scope="module")
-def books_with_rules(test_server_url: str, template_database: str) -> Iterator[str]:
-    """The name of a database that has the rules and nothing else."""
-    with cloned(test_server_url, template_database) as url:
-        scenario.store_rules(url)
-        yield database_name(url)
-
-
 @settings(
     max_examples=3, deadline=None, database=None, phases=(Phase.explicit, Phase.generate),  # shrinking takes minutes
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
@@ -199,9 +191,9 @@ def books_with_rules(test_server_url: str, template_database: str) -> Iterator[s
 @given(operations)
 @example([("post", 10), ("deliver", 9), ("close", 7), ("reverse", 7), ("deliver", 6), ("roll_back", 9)])
 def test_books_with_rollbacks_are_those_in_which_they_never_happened(
-    test_server_url: str, books_with_rules: str, tmp_path: Path, history: Sequence[tuple[str, int]]
+    test_server_url: str, ruled_database: str, tmp_path: Path, history: Sequence[tuple[str, int]]
 ) -> None:
-    with cloned(test_server_url, books_with_rules) as url:
+    with cloned(test_server_url, ruled_database) as url:
         books = Books(url, tmp_path)
         for month in range(3):
             books.do("deliver", month)
@@ -211,7 +203,7 @@ def test_books_with_rollbacks_are_those_in_which_they_never_happened(
             for what, query in NEVER.items():
                 assert rows_of(url, query) == [], what
             assert rows_of(url, NOT_TAKEN_BACK) == []
-        with cloned(test_server_url, books_with_rules) as other:
+        with cloned(test_server_url, ruled_database) as other:
             twin = never_happened(books, other).contents()
         for name, content in books.contents().items():
             assert content == twin[name], name

@@ -19,6 +19,7 @@ from ledger_assets_tests.scenario import FIRST_PERIOD as JANUARY
 from ledger_assets_tests.scenario import SECOND_PERIOD as FEBRUARY
 from ledger_assets_tests.test_reversal import MARCH, reversed_
 from ledger_assets_tests.test_rollback import MONTHEND, NEXT, aborted, balances_and_entries, rolled_back
+from ledger_assets_tests.waiting import PATIENCE
 
 AT_THE_END: Final = "LOCK TABLE audit.batch_operation IN SHARE MODE"
 """Stops a rollback or a posting when everything but the record of it is done."""
@@ -122,16 +123,15 @@ def test_readers_of_other_months_do_not_wait_for_a_rollback(closed_url: str, poo
 
 
 def test_a_rollback_gives_up_on_a_reader_who_does_not_end(closed_url: str) -> None:
-    execute(
-        closed_url,
-        "ALTER FUNCTION ledger.roll_back_chain(text, text, text, text, boolean) SET lock_timeout = '50ms'",
-    )
+    patience = "ALTER FUNCTION ledger.roll_back_chain(text, text, text, text, boolean) SET lock_timeout = '{}'"
+    execute(closed_url, patience.format("50ms"))
     before = fingerprint(closed_url)
     with contextlib.closing(connect(closed_url)) as reader:
         reader.execute("SELECT count(*) FROM ledger.ledger_entry_line WHERE period = '2024-02'")
         with pytest.raises(BooksInUse, match="try again"):
             rolled_back(closed_url, NEXT)
     assert fingerprint(closed_url) == before
+    execute(closed_url, patience.format("10s"))  # the reader's backend needs a moment to end
     assert rolled_back(closed_url, NEXT)
 
 
@@ -159,7 +159,7 @@ def test_a_rollback_that_is_killed_leaves_everything_and_can_be_repeated(
     with held(closed_url, where):  # type: ignore[arg-type]
         rollback = pool.submit(rolled_back, closed_url, MONTHEND, chain=True)
         backend = waiting_backend(closed_url)
-        execute(closed_url, f"SELECT pg_terminate_backend({backend}, 5000)")  # and wait until it is gone
+        execute(closed_url, f"SELECT pg_terminate_backend({backend}, {1000 * PATIENCE})")  # and wait until it is gone
     with pytest.raises(psycopg.OperationalError):
         rollback.result()
     assert fingerprint(closed_url) == before

@@ -7,6 +7,7 @@ Faults between the statements, by the hundred, are in torture/.
 import contextlib
 import multiprocessing
 import shutil
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from multiprocessing.process import BaseProcess
@@ -17,13 +18,15 @@ import psutil
 import pytest
 from psycopg import sql
 
-from ledger_assets.storage.database import connect, create_database, database_name, with_database
+from ledger_assets.storage.batches import Batch
+from ledger_assets.storage.database import connect, create_database, in_transaction, with_database
 from ledger_assets.storage.migrations import migrate
 from ledger_assets.storage.server import EmbeddedServer
 from ledger_assets_tests import disturbances, scenario
 from ledger_assets_tests.conftest import make_home
 from ledger_assets_tests.disturbances import Facts, cloned, held, ready_to_post, waiting_backend
 from ledger_assets_tests.scenario import FIRST_PERIOD
+from ledger_assets_tests.waiting import PATIENCE
 
 pytestmark = pytest.mark.slow
 
@@ -61,15 +64,6 @@ class Undisturbed(NamedTuple):
 def delivery(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A month that three workers journal."""
     return scenario.generated(tmp_path_factory.mktemp("delivery"), FIRST_PERIOD)
-
-
-@pytest.fixture(scope="module")
-def loaded_books(test_server_url: str, template_database: str, delivery: Path) -> Iterator[str]:
-    """The name of a database in which the month is loaded."""
-    with cloned(test_server_url, template_database) as url:
-        scenario.store_rules(url)
-        scenario.load(url, delivery, FIRST_PERIOD)
-        yield database_name(url)
 
 
 @pytest.fixture(scope="module")
@@ -112,10 +106,10 @@ def terminate(url: str, backend: int) -> None:
 
 @pytest.mark.parametrize("stop", STOPS)
 def test_a_posting_survives_that_its_backend_is_terminated(
-    test_server_url: str, loaded_books: str, undisturbed: Undisturbed, stop: str
+    test_server_url: str, ready_books: tuple[str, Batch], undisturbed: Undisturbed, stop: str
 ):
-    with cloned(test_server_url, loaded_books) as url, ThreadPoolExecutor(1) as pool:
-        batch = ready_to_post(url)
+    with cloned(test_server_url, ready_books[0]) as url, ThreadPoolExecutor(1) as pool:
+        batch = ready_books[1]
         with held(url, STOPS[stop]):
             posting = pool.submit(scenario.post, url, batch)
             terminate(url, waiting_backend(url))
@@ -127,10 +121,10 @@ def test_a_posting_survives_that_its_backend_is_terminated(
 
 @pytest.mark.parametrize("stop", STOPS)
 def test_a_client_killed_in_the_middle_of_posting(
-    test_server_url: str, loaded_books: str, undisturbed: Undisturbed, stop: str
+    test_server_url: str, ready_books: tuple[str, Batch], undisturbed: Undisturbed, stop: str
 ):
-    with cloned(test_server_url, loaded_books) as url:
-        batch = ready_to_post(url)
+    with cloned(test_server_url, ready_books[0]) as url:
+        batch = ready_books[1]
         with held(url, STOPS[stop]) as let_go:
             client = process(scenario.post, url, batch)
             waiting_backend(url)
@@ -196,12 +190,23 @@ def kill_all_processes(server: EmbeddedServer) -> None:
             victim.kill()
 
 
+@pytest.fixture
+def back(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
+    """Set when the server is back, for which clients wait however long it takes on this machine. That they wait for as
+    long as they should without that is tried in torture/.
+    """
+    event = threading.Event()
+    for function in (connect, in_transaction):
+        monkeypatch.setattr(function.retry, "sleep", lambda _: event.wait(PATIENCE))  # type: ignore[attr-defined]
+    return event
+
+
 CRASHES: Final = [shut_down_immediately, kill_all_processes]
 
 
 @pytest.mark.parametrize("crash", CRASHES)
 def test_staging_survives_a_crash_of_the_server(
-    own_server: EmbeddedServer, undisturbed: Undisturbed, crash: Callable[[EmbeddedServer], None]
+    own_server: EmbeddedServer, undisturbed: Undisturbed, crash: Callable[[EmbeddedServer], None], back: threading.Event
 ):
     with cloned(own_server.ensure_running(), "loaded") as url, ThreadPoolExecutor(1) as pool:
         batch = disturbances.opened(url)
@@ -210,6 +215,7 @@ def test_staging_survives_a_crash_of_the_server(
             waiting_backend(url)
             crash(own_server)
         own_server.ensure_running()
+        back.set()
         staging.result()
         undisturbed.assert_nothing(url, crash)
         disturbances.close(url)
@@ -219,7 +225,11 @@ def test_staging_survives_a_crash_of_the_server(
 @pytest.mark.parametrize("crash", CRASHES)
 @pytest.mark.parametrize("stop", ["attaching", "the audit trail"])
 def test_a_posting_survives_a_crash_of_the_server(
-    own_server: EmbeddedServer, undisturbed: Undisturbed, crash: Callable[[EmbeddedServer], None], stop: str
+    own_server: EmbeddedServer,
+    undisturbed: Undisturbed,
+    crash: Callable[[EmbeddedServer], None],
+    back: threading.Event,
+    stop: str,
 ):
     """What was staged before the crash is there after it, and is posted as it is when the server is back."""
     with cloned(own_server.ensure_running(), "loaded") as url, ThreadPoolExecutor(1) as pool:
@@ -229,6 +239,7 @@ def test_a_posting_survives_a_crash_of_the_server(
             waiting_backend(url)
             crash(own_server)
         own_server.ensure_running()
+        back.set()
         assert posting.result(), "posted at the second try"
         disturbances.take_balances(url)
         undisturbed.assert_reached(url, crash)

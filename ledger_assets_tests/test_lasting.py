@@ -46,5 +46,6 @@ def test_the_collector_is_left_as_it_was_also_by_an_import_that_fails(enabled: b
             import no_such_module  # noqa: F401, PLC0415
         assert gc.isenabled() == enabled
     finally:
-        gc.unfreeze()
+        gc.unfreeze()  # what failed, and with it what conftest.py keeps
+        gc.freeze()
         (gc.enable if was else gc.disable)()

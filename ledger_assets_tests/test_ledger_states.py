@@ -6,7 +6,7 @@ queries of its own, and everything that was ever posted has to be there, unchang
 
 import contextlib
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -34,7 +34,7 @@ from ledger_assets.storage.batches import (
     latest_batch,
     take_snapshot,
 )
-from ledger_assets.storage.database import connect, database_name
+from ledger_assets.storage.database import connect
 from ledger_assets.storage.source_loads import acknowledge_rejections, withdraw
 from ledger_assets.storage.staging import stage
 from ledger_assets_tests import scenario
@@ -406,19 +406,11 @@ NEVER: Final = {
 }
 
 
-@pytest.fixture(scope="module")
-def books_with_rules(test_server_url: str, template_database: str) -> Iterator[str]:
-    """The name of a database that has the rules and nothing else."""
-    with cloned(test_server_url, template_database) as url:
-        scenario.store_rules(url)
-        yield database_name(url)
-
-
 BOUNDS: Final = settings(
     max_examples=4, stateful_step_count=15, deadline=None, phases=(Phase.generate,),  # shrinking takes minutes
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )  # fmt: skip
 
 
-def test_whatever_is_done_the_ledger_stays_in_order(test_server_url: str, books_with_rules: str, tmp_path: Path):
-    run_state_machine_as_test(lambda: Books(test_server_url, books_with_rules, tmp_path), settings=BOUNDS)
+def test_whatever_is_done_the_ledger_stays_in_order(test_server_url: str, ruled_database: str, tmp_path: Path):
+    run_state_machine_as_test(lambda: Books(test_server_url, ruled_database, tmp_path), settings=BOUNDS)

@@ -12,34 +12,21 @@ from ledger_assets.storage.archives import ACTIVE_MONTHS
 from ledger_assets.storage.archiving import Place, archive_month, restore_month
 from ledger_assets.storage.batches import GateFailed
 from ledger_assets.storage.corrections import roll_back
-from ledger_assets.storage.database import as_role, connect, create_database, with_database
+from ledger_assets.storage.database import as_role, connect, database_name
 from ledger_assets.storage.derived_batches import reverse_batch
 from ledger_assets.storage.housekeeping import rotate
 from ledger_assets.storage.maintenance import Maintenance, maintain
-from ledger_assets.storage.migrations import migrate
 from ledger_assets.storage.verification import verify
 from ledger_assets_tests import scenario
+from ledger_assets_tests.conftest import cloned
 from ledger_assets_tests.disturbances import facts
-from ledger_assets_tests.logins import batch_admin
+from ledger_assets_tests.logins import batch_admin, superuser
 from ledger_assets_tests.scenario import FIRST_PERIOD as JANUARY
 from ledger_assets_tests.seal.test_lawful_changes import certify
 
 pytestmark = pytest.mark.slow
 
 FEBRUARY = "2024-02"
-
-
-@pytest.fixture
-def oldest_url(postgres15: str) -> Iterator[str]:
-    """A migrated database on PostgreSQL 15."""
-    with connect(postgres15, autocommit=True) as connection:
-        assert connection.info.server_version // 10_000 == 15
-        create_database(connection, "months")
-    url = with_database(postgres15, "months")
-    migrate(url)
-    yield url
-    with connect(postgres15, autocommit=True) as connection:
-        connection.execute("DROP DATABASE months WITH (FORCE)")
 
 
 def close_two_months(url: str, folder: Path) -> list[Outcome]:
@@ -52,16 +39,39 @@ def close_two_months(url: str, folder: Path) -> list[Outcome]:
     return outcomes
 
 
-def test_two_months_close_with_the_same_figures(oldest_url: str, ledger_url: str, tmp_path: Path):
-    assert close_two_months(oldest_url, tmp_path) == [Outcome.POSTED] * 3
-    assert close_two_months(ledger_url, tmp_path) == [Outcome.POSTED] * 3
-    assert facts(oldest_url) == facts(ledger_url)
+@pytest.fixture(scope="module")
+def closed_on_each(
+    postgres15: str,
+    oldest_template: str,
+    test_server_url: str,
+    template_database: str,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[tuple[str, str]]:
+    """The names of two databases, on PostgreSQL 15 and on the embedded server, in which the two months are closed."""
+    folder = tmp_path_factory.mktemp("deliveries")
+    with cloned(postgres15, oldest_template) as oldest, cloned(test_server_url, template_database) as newest:
+        for url in (oldest, newest):
+            assert close_two_months(url, folder) == [Outcome.POSTED] * 3
+        yield database_name(oldest), database_name(newest)
 
 
-def test_readers_get_the_same_answers(oldest_url: str, ledger_url: str, tmp_path: Path):
+@pytest.fixture
+def both(postgres15: str, test_server_url: str, closed_on_each: tuple[str, str]) -> Iterator[tuple[str, str]]:
+    """The URLs of such databases of this test's own, the oldest first."""
+    with cloned(postgres15, closed_on_each[0]) as oldest, cloned(test_server_url, closed_on_each[1]) as newest:
+        yield superuser(oldest), newest
+
+
+def test_two_months_close_with_the_same_figures(both: tuple[str, str]):
+    oldest, newest = both
+    with connect(oldest) as connection:
+        assert connection.info.server_version // 10_000 == 15
+    assert facts(oldest) == facts(newest)
+
+
+def test_readers_get_the_same_answers(both: tuple[str, str]):
     answers = []
-    for url in (oldest_url, ledger_url):
-        close_two_months(url, tmp_path)
+    for url in both:
         assert books.prepare_for_readers(url, JANUARY) == 6
         with connect(url) as connection:
             answers.append(
@@ -76,11 +86,8 @@ def test_readers_get_the_same_answers(oldest_url: str, ledger_url: str, tmp_path
     assert all(answers[0])
 
 
-def test_late_transactions_reopening_and_locking_give_the_same_figures(
-    oldest_url: str, ledger_url: str, tmp_path: Path
-):
-    for url in (oldest_url, ledger_url):
-        close_two_months(url, tmp_path)
+def test_late_transactions_reopening_and_locking_give_the_same_figures(both: tuple[str, str], tmp_path: Path):
+    for url in both:
         scenario.deliver(url, JANUARY, folder=tmp_path, seed=4, rows=10)
         assert scenario.close_directly(url, "2024-03").outcome == Outcome.POSTED
         scenario.deliver(url, FEBRUARY, folder=tmp_path, seed=5, rows=10)
@@ -90,9 +97,10 @@ def test_late_transactions_reopening_and_locking_give_the_same_figures(
         assert outcomes == [Outcome.POSTED, Outcome.NOTHING_NEW]
         with connect(batch_admin(url)) as connection:
             assert periods.lock(connection, FEBRUARY, performed_by="controller") == [JANUARY, FEBRUARY]
-    assert facts(oldest_url) == facts(ledger_url)
+    oldest, newest = both
+    assert facts(oldest) == facts(newest)
     history = "SELECT * FROM ledger.close_difference ORDER BY period, close_number, account_code"
-    assert scenario.rows_of(oldest_url, history) == scenario.rows_of(ledger_url, history) != []
+    assert scenario.rows_of(oldest, history) == scenario.rows_of(newest, history) != []
 
 
 def correct(url: str) -> None:
@@ -114,17 +122,17 @@ def correct(url: str) -> None:
     assert scenario.close_directly(url, "2024-03").outcome == Outcome.POSTED
 
 
-def test_corrections_give_the_same_figures(oldest_url: str, ledger_url: str, tmp_path: Path):
-    for url in (oldest_url, ledger_url):
-        close_two_months(url, tmp_path)
+def test_corrections_give_the_same_figures(both: tuple[str, str]):
+    oldest, newest = both
+    for url in both:
         correct(url)
-    assert facts(oldest_url) == facts(ledger_url)
+    assert facts(oldest) == facts(newest)
     with pytest.raises(psycopg.errors.InsufficientPrivilege):
-        scenario.execute(oldest_url, "DELETE FROM quarantine.je_line")
+        scenario.execute(oldest, "DELETE FROM quarantine.je_line")
 
 
-def test_a_month_goes_to_files_and_comes_back(oldest_url: str, tmp_path: Path):
-    close_two_months(oldest_url, tmp_path)
+def test_a_month_goes_to_files_and_comes_back(both: tuple[str, str], tmp_path: Path):
+    oldest_url, _ = both
     certify(oldest_url, tmp_path, FEBRUARY)
     place, before = Place(oldest_url, batch_admin(oldest_url), tmp_path / "archive"), scenario.fingerprint(oldest_url)
     assert len(rotate(oldest_url, performed_by=scenario.ACTOR).partitions) == 12

@@ -1,6 +1,5 @@
 """The same books as in test_ledger_states, whose months are also locked and reopened in any order."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
@@ -12,9 +11,8 @@ from hypothesis.stateful import invariant, rule, run_state_machine_as_test
 from ledger_assets.close_result import Outcome
 from ledger_assets.storage import periods
 from ledger_assets.storage.batches import BatchStateError, BuiltUpon
-from ledger_assets.storage.database import connect, database_name
+from ledger_assets.storage.database import connect
 from ledger_assets_tests import scenario
-from ledger_assets_tests.disturbances import cloned
 from ledger_assets_tests.logins import batch_admin
 from ledger_assets_tests.test_ledger_states import MONTHS, Books
 
@@ -94,19 +92,11 @@ NEVER: Final = {
 }
 
 
-@pytest.fixture(scope="module")
-def books_with_rules(test_server_url: str, template_database: str) -> Iterator[str]:
-    """The name of a database that has the rules and nothing else."""
-    with cloned(test_server_url, template_database) as url:
-        scenario.store_rules(url)
-        yield database_name(url)
-
-
 BOUNDS: Final = settings(
     max_examples=3, stateful_step_count=10, deadline=None, phases=(Phase.generate,),  # shrinking takes minutes
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )  # fmt: skip
 
 
-def test_whatever_is_done_the_months_stay_in_order(test_server_url: str, books_with_rules: str, tmp_path: Path):
-    run_state_machine_as_test(lambda: Months(test_server_url, books_with_rules, tmp_path), settings=BOUNDS)
+def test_whatever_is_done_the_months_stay_in_order(test_server_url: str, ruled_database: str, tmp_path: Path):
+    run_state_machine_as_test(lambda: Months(test_server_url, ruled_database, tmp_path), settings=BOUNDS)

@@ -29,6 +29,7 @@ from ledger_assets.storage.server import EmbeddedServer
 from ledger_assets_tests.alerts.receivers import webhook
 from ledger_assets_tests.conftest import make_home
 from ledger_assets_tests.scenario import execute
+from ledger_assets_tests.waiting import PATIENCE
 
 PERIOD: Final = "2024-01"
 
@@ -157,7 +158,9 @@ class Said:
     def command(self, *words: str | Path) -> int:
         """`ledger-assets` as a person types it."""
         program = [sys.executable, "-m", "ledger_assets.cli", *map(str, words)]
-        done = subprocess.run(program, capture_output=True, text=True, check=False, env=dict(os.environ), timeout=120)
+        done = subprocess.run(
+            program, capture_output=True, text=True, check=False, env=dict(os.environ), timeout=PATIENCE
+        )
         self.add(f"ledger-assets {words[0]}", done.stdout + done.stderr)
         return done.returncode
 

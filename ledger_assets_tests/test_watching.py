@@ -4,7 +4,6 @@ import json
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -25,6 +24,7 @@ from ledger_assets_tests import scenario
 from ledger_assets_tests.logins import batch_admin, superuser
 from ledger_assets_tests.scenario import FIRST_PERIOD as JANUARY
 from ledger_assets_tests.scenario import SECOND_PERIOD as FEBRUARY
+from ledger_assets_tests.waiting import PATIENCE
 
 PROJECT = Path(__file__).resolve().parents[1]
 DASHBOARD = PROJECT / "deploy" / "grafana" / "ledger-assets.json"
@@ -152,9 +152,7 @@ def test_a_server_that_does_not_answer_is_a_figure_too(ledger_url: str):
 
 
 def test_they_are_served_until_somebody_stops_it(closed_url: str, tmp_path: Path):
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = str(probe.getsockname()[1])
-    command = [sys.executable, "-m", "ledger_assets.cli", "metrics", "--port", port]
+    command = [sys.executable, "-m", "ledger_assets.cli", "metrics", "--port", "0"]  # any that is free
     environment = {**os.environ, "LEDGER_DATABASE_URL": superuser(closed_url), "LEDGER_HOME": str(tmp_path)}
     with subprocess.Popen(command, cwd=PROJECT, env=environment, stdout=subprocess.PIPE, text=True) as serving:
         try:
@@ -164,7 +162,7 @@ def test_they_are_served_until_somebody_stops_it(closed_url: str, tmp_path: Path
                 assert samples(answer.read().decode())["ledger_up", ()] == 1
         finally:
             serving.send_signal(signal.SIGTERM)
-        assert serving.wait(60) == 0
+        assert serving.wait(PATIENCE) == 0
 
 
 # ------------------------------------------------------------------------------------------------ what shows them

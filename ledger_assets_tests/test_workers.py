@@ -5,7 +5,6 @@ The trouble is the database's own: a trigger that refuses a worker's checkpoint,
 
 import os
 import signal
-import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -28,6 +27,7 @@ from ledger_assets_tests.logins import batch_admin, superuser
 from ledger_assets_tests.scenario import ACTOR, FIRST_PERIOD, ROWS, batch_of, execute, rows_of, staged_tables, value_of
 from ledger_assets_tests.test_faults import process
 from ledger_assets_tests.torture.books import Account, account_of, differences
+from ledger_assets_tests.waiting import wait_until
 
 BATCH: Final = f"{FIRST_PERIOD}-MONTHEND"
 
@@ -103,13 +103,12 @@ def restart(url: str, worker: int) -> Restarted:
 
 def stage_and_die(url: str, workers: int, complete: int) -> None:
     """The body of a process: killed when so many workers are complete and the next ones are about to write."""
-    write, started = staging.write_worker, time.monotonic()
+    write = staging.write_worker
 
     def dying(*arguments: Any) -> Any:
         if arguments[2] <= complete:
             return write(*arguments)
-        while len(numbers(url, "COMPLETED")) < complete and time.monotonic() < started + 60:
-            time.sleep(0.01)
+        wait_until(lambda: len(numbers(url, "COMPLETED")) >= complete)
         return os.kill(os.getpid(), signal.SIGKILL)
 
     staging.write_worker = dying
@@ -385,9 +384,7 @@ def test_who_takes_over_keeps_what_is_complete_and_shuts_out_who_was_there(
         with held(books, lock):
             first = pool.submit(stage, books, batch, rules.compiled(), performed_by=ACTOR)
             waiting_backend(books)
-            deadline = time.monotonic() + 60
-            while numbers(books, "COMPLETED") != [1, 2] and time.monotonic() < deadline:
-                time.sleep(0.01)
+            wait_until(lambda: {1, 2} <= set(numbers(books, "COMPLETED")))
             second = pool.submit(scenario.opened, books, FIRST_PERIOD)
             waiting_backend(books, 2)
         with pytest.raises(Overtaken, match=f"Fix: nothing here: ledger-assets status {FIRST_PERIOD}"):

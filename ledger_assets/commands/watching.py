@@ -30,7 +30,11 @@ def health(as_json: bool) -> None:
 
 
 @click.command()
-@click.option("--port", type=click.IntRange(1, 65535), help="Serve them here, on this machine only, until Ctrl-C.")
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    help="Serve them here, on this machine only, until Ctrl-C; 0 is any that is free.",
+)
 def metrics(port: int | None) -> None:
     """The figures of the close for Prometheus: printed once, or with a port served at /metrics."""
     import signal
@@ -62,7 +66,7 @@ def metrics(port: int | None) -> None:
         server, thread = start_http_server(port, addr="127.0.0.1", registry=registry)
     except OSError as error:
         raise click.ClickException(f"port {port} cannot be listened on: {error.strerror}. Fix: try another") from error
-    say(f"http://127.0.0.1:{port}/metrics")
+    say(f"http://127.0.0.1:{server.server_port}/metrics")
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a supervisor's word for Ctrl-C
     try:
         thread.join()

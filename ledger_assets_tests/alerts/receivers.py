@@ -2,12 +2,14 @@
 
 import asyncio
 import json
+import socket
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from email import message_from_bytes
 from email.message import Message
+from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -102,8 +104,13 @@ def webhook(answers: Sequence[int] = ()) -> Iterator[Webhook]:
         thread.join()
 
 
-def free_port() -> int:
-    """A port at which nobody listens."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler)
-    server.server_close()
-    return server.server_address[1]
+def dead_port() -> int:
+    """A port at which nobody listens, and which nobody else is given in the meantime: it is taken, and refuses."""
+    return int(_taken().getsockname()[1])
+
+
+@cache
+def _taken() -> socket.socket:
+    taken = socket.socket()
+    taken.bind(("127.0.0.1", 0))
+    return taken

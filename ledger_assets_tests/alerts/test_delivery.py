@@ -19,7 +19,7 @@ from ledger_assets.settings import Settings
 from ledger_assets.storage.database import connect
 from ledger_assets.storage.incidents import claim_delivery, incidents, report_incident, resolve, retry_deliveries
 from ledger_assets_tests import scenario
-from ledger_assets_tests.alerts.receivers import Mailbox, Webhook, free_port, mail_server, webhook
+from ledger_assets_tests.alerts.receivers import Mailbox, Webhook, dead_port, mail_server, webhook
 from ledger_assets_tests.scenario import FIRST_PERIOD as JANUARY
 
 SECRET = "s3cr3t-t0ken/with@signs"  # noqa: S105 - of nothing
@@ -28,6 +28,7 @@ CHECKS = [
     {"asset": "staged_journal_entries", "check": "record_count", "expected": "60", "actual": "59", "difference": "-1"},
     {"asset": "staged_journal_entries", "check": "fund_reconciliation", "expected": "10.00", "actual": "<9.00>"},
 ]
+PAUSE = "SELECT floor(extract(epoch FROM next_try_at - %s) / 60) FROM control.alert_delivery"
 DUE = "UPDATE control.alert_delivery SET next_try_at = now() WHERE next_try_at IS NOT NULL"
 
 
@@ -289,26 +290,23 @@ def test_what_is_over_when_the_channel_works_again_wakes_nobody(ledger_url: str,
 def test_what_is_not_due_yet_waits(ledger_url: str, sending: Send, hook: Webhook):
     hook.answers[:] = [500]
     report(ledger_url)
+    before = scenario.value_of(ledger_url, "SELECT now()")
     failed = sending(channel(hook.url))
     assert (failed.sent, len(failed.failures)) == (0, 1)
     assert sending(channel(hook.url)).summary == "nothing is due"
-    pause = "SELECT round(extract(epoch FROM next_try_at - now()) / 60) AS minutes FROM control.alert_delivery"
-    assert scenario.value_of(ledger_url, pause) == 1
+    assert scenario.value_of(ledger_url, PAUSE, before) == 1
 
 
 def test_a_receiver_that_never_answers_is_given_up_and_can_be_tried_again(
     ledger_url: str, sending: Send, hook: Webhook
 ):
-    dead = channel(f"json://127.0.0.1:{free_port()}/alerts")
+    dead = channel(f"json://127.0.0.1:{dead_port()}/alerts")
     report(ledger_url)
     pauses = []
     for _ in range(7):
+        before = scenario.value_of(ledger_url, "SELECT now()")
         sending(dead)
-        pauses.append(
-            scenario.value_of(
-                ledger_url, "SELECT round(extract(epoch FROM next_try_at - now()) / 60) FROM control.alert_delivery"
-            )
-        )
+        pauses.append(scenario.value_of(ledger_url, PAUSE, before))
         scenario.execute(ledger_url, DUE)
     assert pauses == [1, 5, 15, 60, 240, 720, None]
     (row,) = deliveries(ledger_url)
@@ -326,7 +324,7 @@ def test_no_secret_is_stored_logged_or_said(
     ledger_url: str, sending: Send, monkeypatch: pytest.MonkeyPatch, python_log: io.StringIO, scheme: str
 ):
     monkeypatch.setenv("ALERT_TOKEN", SECRET)
-    port = free_port()
+    port = dead_port()
     url = {
         "json": f"json://ledger:${{ALERT_TOKEN}}@127.0.0.1:{port}/hooks/${{ALERT_TOKEN}}?+X-Key=${{ALERT_TOKEN}}",
         "mailto": f"mailto://ledger:${{ALERT_TOKEN}}@127.0.0.1:{port}/?from=a@example.org&to=b@example.org&mode=insecure",
@@ -390,7 +388,7 @@ def test_a_wrong_file_is_an_error_before_anything_is_planned(ledger_url: str, se
 
 def test_a_test_message_needs_no_database(tmp_path: Path, hook: Webhook):
     file = tmp_path / "alerts.toml"
-    file.write_text(channel(hook.url) + channel(f"json://127.0.0.1:{free_port()}", name="dead"))
+    file.write_text(channel(hook.url) + channel(f"json://127.0.0.1:{dead_port()}", name="dead"))
     settings = Settings(alerts=file)
     tried = send_tests(settings)
     assert tried["finance"] is None

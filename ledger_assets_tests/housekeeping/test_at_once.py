@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from pathlib import Path
-from time import monotonic, sleep
 
 import pytest
 
@@ -23,6 +22,7 @@ from ledger_assets_tests.scenario import (
     rows_of,
     value_of,
 )
+from ledger_assets_tests.waiting import wait_until
 
 
 @contextmanager
@@ -30,14 +30,11 @@ def archiving_meanwhile(books: Books, layer: Layer) -> Iterator[Future[ArchivedM
     """January goes to files in a thread; the block begins when it waits for a lock, or is through."""
     with ThreadPoolExecutor(1) as pool:
         future = pool.submit(archived, books, JANUARY, layer)
-        deadline = monotonic() + 60
         waits = (
             "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock' "
             "AND query LIKE '%%take_to_archive%%'"
         )
-        while not future.done() and not value_of(books.url, waits):
-            assert monotonic() < deadline
-            sleep(0.02)
+        wait_until(lambda: future.done() or value_of(books.url, waits))
         yield future
 
 

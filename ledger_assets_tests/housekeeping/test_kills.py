@@ -1,6 +1,5 @@
 """Killed at any instruction: the tables are there, or a proven archive is recorded; and the next try succeeds."""
 
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from multiprocessing.connection import Connection
@@ -13,6 +12,7 @@ from ledger_assets_tests.disturbances import facts, held, waiting_backend
 from ledger_assets_tests.housekeeping.conftest import JANUARY, Books, archived, findings
 from ledger_assets_tests.scenario import ACTOR, fingerprint, value_of
 from ledger_assets_tests.torture import children
+from ledger_assets_tests.waiting import wait_until
 
 SECOND_LEAF = "(SELECT line_leaf FROM control.batch_worker WHERE batch_id = '2024-01-MONTHEND' AND worker_number = 2)"
 
@@ -38,11 +38,8 @@ def killed_while_waiting(books: Books, body: Callable[..., None], layer: str, lo
         reports.close()
         yield
         let_go()
-    deadline = time.monotonic() + 60
     others = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
-    while value_of(books.url, others):
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    wait_until(lambda: not value_of(books.url, others))
 
 
 def leaf_named(url: str) -> str:

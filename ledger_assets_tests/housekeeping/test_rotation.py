@@ -10,6 +10,7 @@ from ledger_assets.storage.housekeeping import refresh_statistics, rotate
 from ledger_assets_tests.disturbances import held, waiting_backend
 from ledger_assets_tests.logins import superuser
 from ledger_assets_tests.scenario import ACTOR, close_directly, deliver, execute, fingerprint, rows_of, value_of
+from ledger_assets_tests.waiting import PATIENCE
 
 ROOTS = ("source.txn_source", "ledger.je_header", "ledger.je_line")
 AHEAD = ["2024_03", "2024_04", "2024_05", "2024_06"]
@@ -80,7 +81,7 @@ def test_a_close_that_needs_the_month_just_then_waits_and_finds_it(closed_url: s
         )
         waiting_backend(closed_url)
         maker.commit()
-        opening.result(timeout=30)
+        opening.result(timeout=PATIENCE)
     assert "je_header_2024_03" in months(closed_url)
 
 

@@ -28,11 +28,11 @@ from ledger_assets.storage import server_site
 from ledger_assets.storage.database import administrator_url, connect, with_options
 from ledger_assets_tests.manual.comparison import difference
 from ledger_assets_tests.manual.pages import ROOT, Step
+from ledger_assets_tests.waiting import PATIENCE
 
 READER: Final = "dewi"
 """Who types: the name that stands in the trail."""
 _NEEDS_A_SHELL = re.compile(r"[$`*?~<>|&;\\\n]")
-_LONGEST_SECONDS: Final = 120
 _BY_BASH: Final = {
     "cat", "cp", "createdb", "dropdb", "echo", "export", "grep", "head", "ls", "mkdir", "mv", "openssl",
     "pg_basebackup", "pg_dump", "pg_restore", "pg_verifybackup", "psql", "python3", "sha256sum", "tar", "test", "unset",
@@ -118,8 +118,8 @@ class Story:
         with contextlib.chdir(self.here), pytest.MonkeyPatch.context() as patch:
             patch.setattr("ledger_assets.settings._PROJECT_ROOT", self.folder)
             patch.setattr(presentation.out, "_width", presentation.WIDTH_WITHOUT_TERMINAL)
+            patch.setattr(gc, "freeze", lambda: None)  # which a close does for a process that ends with it
             result = CliRunner().invoke(main, words, env=self._only_ours(), prog_name="ledger-assets")
-        gc.unfreeze()  # which a close does for a process that ends with it
         output = result.output
         if result.exc_info and not isinstance(result.exception, SystemExit | None):
             output += "".join(traceback.format_exception(*result.exc_info))
@@ -135,7 +135,7 @@ class Story:
         script = f'{command}\ncode=$?; {{ pwd; env -0; }} > "{left}"; exit $code'
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("LEDGER_")}
         done = subprocess.run(
-            ["timeout", str(_LONGEST_SECONDS), "bash", "-c", script],  # noqa: S607 (with all that bash started)
+            ["timeout", str(PATIENCE), "bash", "-c", script],  # noqa: S607 (with all that bash started)
             cwd=self.here, env=inherited | self.environment, check=False, text=True,
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         )  # fmt: skip

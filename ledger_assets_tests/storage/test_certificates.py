@@ -1,11 +1,12 @@
-"""Certificates against a real ledger: made once, chained; whatever makes ledger and certificate differ is found."""
+"""Certificates against a real ledger: made once, certified; whatever makes ledger and certificate differ is found."""
 
 import base64
 import json
 import logging
+import shutil
 import stat
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psycopg
@@ -19,10 +20,11 @@ from ledger_assets.storage import certificates
 from ledger_assets.storage.batches import BatchStateError
 from ledger_assets.storage.certificate_findings import examine, findings
 from ledger_assets.storage.certificates import Issued, certificate_path, issue
-from ledger_assets.storage.database import connect
+from ledger_assets.storage.database import connect, database_name
 from ledger_assets.storage.derivation import derive
 from ledger_assets.storage.signing_key import SigningKeyError, publish, signing_key
 from ledger_assets.storage.write_once import write_once
+from ledger_assets_tests.conftest import cloned
 from ledger_assets_tests.logins import superuser
 from ledger_assets_tests.scenario import (
     ACTOR,
@@ -65,12 +67,25 @@ def by_force(url: str, statements: str) -> None:
     execute(url, f"SET session_replication_role = replica; {statements}")
 
 
+@pytest.fixture(scope="module")
+def certified_books(
+    test_server_url: str, closed_database: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[str, Path]]:
+    """The name of a database in which two months are closed and certified, and the home of the certificates."""
+    home = tmp_path_factory.mktemp("certified")
+    with cloned(test_server_url, closed_database) as url:
+        certify(url, home)
+        assert found(url, home) == []
+        yield database_name(url), home
+
+
 @pytest.fixture
-def certified(closed_url: str, tmp_path: Path) -> str:
-    """The URL of two closed and certified months; their home is tmp_path."""
-    certify(closed_url, tmp_path)
-    assert found(closed_url, tmp_path) == []
-    return closed_url
+def certified(test_server_url: str, certified_books: tuple[str, Path], tmp_path: Path) -> Iterator[str]:
+    """The URL of two closed and certified months of this test's own; their home is tmp_path."""
+    name, home = certified_books
+    shutil.copytree(home, tmp_path, dirs_exist_ok=True)
+    with cloned(test_server_url, name) as url:
+        yield url
 
 
 # ------------------------------------------------------------------------------------------------ what is issued
@@ -443,19 +458,11 @@ def _record(url: str, document: str) -> bool:
 UNGUARDED_TRAIL = "ALTER TABLE audit.operation_chain DISABLE TRIGGER USER;"
 
 
-@pytest.fixture
-def chained(closed_url: str, tmp_path: Path) -> str:
-    """Two certified months in a ledger whose batches are sealed."""
-    certify(closed_url, tmp_path)
-    assert found(closed_url, tmp_path) == []
-    return closed_url
-
-
-def test_seals_and_heads_of_the_chains_are_in_the_certificate(chained: str, tmp_path: Path) -> None:
-    certificate = certify(chained, tmp_path).document["certificate"]
+def test_seals_and_heads_of_the_chains_are_in_the_certificate(certified: str, tmp_path: Path) -> None:
+    certificate = certify(certified, tmp_path).document["certificate"]
     (batch,) = certificate["batches"]
     assert batch["seal"]["root"] == value_of(
-        chained, "SELECT encode(root, 'hex') FROM ledger.batch_seal WHERE batch_id = '2024-02-MONTHEND'"
+        certified, "SELECT encode(root, 'hex') FROM ledger.batch_seal WHERE batch_id = '2024-02-MONTHEND'"
     )
     assert certificate["chain_heads"]["seal"]["position"] == 2
     assert len(certificate["chain_heads"]["audit"]["hash"]) == 64
@@ -476,15 +483,15 @@ def test_seals_and_heads_of_the_chains_are_in_the_certificate(chained: str, tmp_
     ],
 )
 def test_a_chain_that_was_shortened_or_computed_anew_is_found(
-    chained: str, tmp_path: Path, statement: str, problem: str
+    certified: str, tmp_path: Path, statement: str, problem: str
 ) -> None:
-    by_force(chained, statement)
-    assert any(problem in finding for finding in found(chained, tmp_path))
+    by_force(certified, statement)
+    assert any(problem in finding for finding in found(certified, tmp_path))
 
 
-def test_what_is_appended_to_the_chains_is_no_difference(chained: str, tmp_path: Path) -> None:
-    close_directly(chained, MARCH)
-    assert found(chained, tmp_path) == []
+def test_what_is_appended_to_the_chains_is_no_difference(certified: str, tmp_path: Path) -> None:
+    close_directly(certified, MARCH)
+    assert found(certified, tmp_path) == []
 
 
 # ------------------------------------------------------------------------------------------------ the key

@@ -13,7 +13,7 @@ from ledger_assets.accounting.gates import GATES, evaluate
 from ledger_assets.storage import control_totals
 from ledger_assets.storage.database import connect, statement
 from ledger_assets_tests.logins import superuser
-from ledger_assets_tests.scenario import FIRST_PERIOD, batch_of
+from ledger_assets_tests.scenario import FIRST_PERIOD
 from ledger_assets_tests.tampering import LEAF, TAMPERINGS, Scene, account, scene
 
 ACCOUNTS: Final = ("1100-10", "2320-10", "2330-10", "4210-10", "1310-20", "4110-20", "1310-30", "4110-30", "5110-20")
@@ -62,6 +62,9 @@ FIRST_VALUES: Final = {
 }
 
 
+BATCH: Final = f"{FIRST_PERIOD}-MONTHEND"
+
+
 def single_changes(at: Scene) -> list[str]:
     """Every kind of change to the staged batch, its source, the chart or the records once, as SQL."""
     records, charts = [{"record": record} for record in RECORD], [{"chart": chart} for chart in CHART]
@@ -94,27 +97,28 @@ def any_change(at: Scene) -> st.SearchStrategy[str]:
     )
 
 
-def compared(ledger_url: str, statements: Sequence[str], *, is_measured_before: bool, is_told: bool) -> frozenset[str]:
+def compared(
+    connection: psycopg.Connection, statements: Sequence[str], *, is_measured_before: bool, is_told: bool
+) -> frozenset[str]:
     """Make some changes, let both forms of the gates judge, take the changes back; what both say.
 
     Args:
-        ledger_url: of a database in which a month lies staged.
+        connection: to a database in which a month lies staged; the superuser's.
         statements: the changes.
         is_measured_before: the batch passed its gates before.
         is_told: whether the leaves know that they were changed. When not, only what the totals say remains.
     """
-    batch_id = batch_of(ledger_url, FIRST_PERIOD).batch_id
-    with connect(superuser(ledger_url)) as connection, connection.transaction(force_rollback=True):
+    with connection.transaction(force_rollback=True):
         if is_measured_before:
-            _measure(connection, batch_id)
+            _measure(connection, BATCH)
         for change in statements:
             _try(connection, change)
         if not is_told:
             connection.execute("DELETE FROM control.worker_measure")
             connection.execute("UPDATE control.batch_worker SET content_version = 0")
-        _measure(connection, batch_id)
-        verdicts = evaluate(control_totals.read(connection, batch_id))
-        conditions = connection.execute("SELECT gate FROM control.failed_conditions(%s)", [batch_id]).fetchall()
+        _measure(connection, BATCH)
+        verdicts = evaluate(control_totals.read(connection, BATCH))
+        conditions = connection.execute("SELECT gate FROM control.failed_conditions(%s)", [BATCH]).fetchall()
     explained = frozenset(verdict.gate for verdict in verdicts if not verdict.passed)
     assert explained == {gate for (gate,) in conditions}, statements
     return explained
@@ -123,7 +127,8 @@ def compared(ledger_url: str, statements: Sequence[str], *, is_measured_before: 
 @pytest.mark.parametrize("is_told", [True, False])
 def test_functions_and_sql_agree_on_every_kind_of_change(staged_url: str, is_told: bool) -> None:
     changes = [[], *([change] for change in single_changes(scene(staged_url, LEAF)))]
-    seen = {compared(staged_url, change, is_measured_before=True, is_told=is_told) for change in changes}
+    with connect(superuser(staged_url)) as connection:
+        seen = {compared(connection, change, is_measured_before=True, is_told=is_told) for change in changes}
     assert frozenset() in seen
     # Some gate by gate alone, so that neither form can leave a condition to the others.
     assert {frozenset({gate}) for gate in GATES} <= seen
@@ -133,9 +138,10 @@ def test_functions_and_sql_agree_on_changes_that_meet(staged_url: str) -> None:
     @settings(deadline=None, max_examples=100)
     @given(st.lists(any_change(scene(staged_url, LEAF)), min_size=2, max_size=3), st.booleans(), st.booleans())
     def agree(statements: Sequence[str], is_measured_before: bool, is_told: bool) -> None:
-        compared(staged_url, statements, is_measured_before=is_measured_before, is_told=is_told)
+        compared(connection, statements, is_measured_before=is_measured_before, is_told=is_told)
 
-    agree()
+    with connect(superuser(staged_url)) as connection:
+        agree()
 
 
 # The largest amounts there are, on lines of one account and in one entry: their sums are beyond bigint.
@@ -148,18 +154,19 @@ LARGEST: Final = (
 def test_what_is_measured_is_what_the_rows_add_up_to(staged_url: str) -> None:
     """Added up once more in Python, whatever was done to the rows."""
     at = scene(staged_url, LEAF)
-    for change in ["", *single_changes(at), *LARGEST, "; ".join(LARGEST)]:
-        with connect(superuser(staged_url)) as connection, connection.transaction(force_rollback=True):
-            connection.execute("DELETE FROM control.worker_measure")
-            if change:
-                _try(connection, change)
-            _measure(connection, batch_of(staged_url, FIRST_PERIOD).batch_id)
-            workers = connection.execute(
-                "SELECT worker_number, header_leaf::text, line_leaf::text FROM control.batch_worker "
-                "JOIN pg_class h ON h.oid = header_leaf JOIN pg_class l ON l.oid = line_leaf"
-            ).fetchall()
-            for worker_number, headers, lines in workers:
-                assert _measured(connection, worker_number) == _added_up(connection, headers, lines), change
+    with connect(superuser(staged_url)) as connection:
+        for change in ["", *single_changes(at), *LARGEST, "; ".join(LARGEST)]:
+            with connection.transaction(force_rollback=True):
+                connection.execute("DELETE FROM control.worker_measure")
+                if change:
+                    _try(connection, change)
+                _measure(connection, BATCH)
+                workers = connection.execute(
+                    "SELECT worker_number, header_leaf::text, line_leaf::text FROM control.batch_worker "
+                    "JOIN pg_class h ON h.oid = header_leaf JOIN pg_class l ON l.oid = line_leaf"
+                ).fetchall()
+                for worker_number, headers, lines in workers:
+                    assert _measured(connection, worker_number) == _added_up(connection, headers, lines), change
 
 
 def _measured(connection: psycopg.Connection, worker_number: int) -> tuple[Any, ...]:

@@ -33,6 +33,7 @@ from ledger_assets.storage.database import (
     with_options,
 )
 from ledger_assets_tests.logins import superuser
+from ledger_assets_tests.waiting import PATIENCE
 
 PROJECT = Path(__file__).resolve().parents[2]
 
@@ -73,7 +74,7 @@ def test_processes_at_once_create_each_database_once(own: Settings):
     code += "ensure_databases(Settings.from_environment())"
     environment = {"LEDGER_DATABASE_URL": str(own.database_url).replace("/books", "/new_books"), "PATH": os.defpath}
     calls = [subprocess.Popen([sys.executable, "-c", code], env=environment, cwd=PROJECT) for _ in range(6)]
-    assert [call.wait(timeout=60) for call in calls] == [0] * 6
+    assert [call.wait(PATIENCE) for call in calls] == [0] * 6
     with connect(str(own.database_url), autocommit=True) as connection:
         names = connection.execute("SELECT datname FROM pg_database WHERE datname ~ '^new' ORDER BY 1").fetchall()
         for (name,) in names:

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 
 from ledger_assets.accounting.explanation import entry_name
@@ -26,10 +27,14 @@ def entry(url: str, name: str) -> dict[str, Any]:
 
 def transaction(url: str, txn_id: str) -> list[dict[str, Any]]:
     with connect(url) as connection:
-        answer = explaining.explained_transaction(connection, txn_id)
-        assert answer["transaction"] == txn_id
-        rows: list[dict[str, Any]] = answer["rows"]
-        return rows
+        return rows_of_transaction(connection, txn_id)
+
+
+def rows_of_transaction(connection: psycopg.Connection, txn_id: str) -> list[dict[str, Any]]:
+    answer = explaining.explained_transaction(connection, txn_id)
+    assert answer["transaction"] == txn_id
+    rows: list[dict[str, Any]] = answer["rows"]
+    return rows
 
 
 def balance(url: str, account: str, fund: str, period: str, **options: Any) -> dict[str, Any]:
@@ -42,11 +47,11 @@ def all_names(url: str) -> list[str]:
     return [f"JE-{row['period']}-{row['je_number']:06d}" for row in posted]
 
 
-def forward(url: str, txn_id: str) -> set[str]:
+def forward(connection: psycopg.Connection, txn_id: str) -> set[str]:
     """Every entry that a transaction leads to."""
     return {
         name
-        for row in transaction(url, txn_id)
+        for row in rows_of_transaction(connection, txn_id)
         for made in row["entries"]
         for name in (made["entry"], *made["reversed_by"])
     }
@@ -55,12 +60,13 @@ def forward(url: str, txn_id: str) -> set[str]:
 def agree(url: str) -> int:
     """Each line's expression gives its stored amount, and each entry's transaction leads to it. How many entries."""
     names = all_names(url)
-    for name in names:
-        answer = entry(url, name)
-        for line in answer["lines"]:
-            assert line["result"] == line["debit_amount"] + line["credit_amount"], name
-            assert ":" not in line["with_numbers"]
-        assert name in forward(url, answer["transaction"]["txn_id"])
+    with connect(url) as connection:
+        for name in names:
+            answer = explaining.explained_entry(connection, entry_name(name))
+            for line in answer["lines"]:
+                assert line["result"] == line["debit_amount"] + line["credit_amount"], name
+                assert ":" not in line["with_numbers"]
+            assert name in forward(connection, answer["transaction"]["txn_id"])
     return len(names)
 
 

@@ -10,23 +10,11 @@ from beancount import loader
 from beancount.core import data, realization
 
 from ledger_assets.accounting.plain_text import Balance
-from ledger_assets.close_result import Outcome
 from ledger_assets.storage.database import connect
 from ledger_assets.storage.export import NotClosedError, export
 from ledger_assets.storage.reading import rows
-from ledger_assets_tests.scenario import close_directly, deliver, store_rules
 
 MONTHS = ("2024-01", "2024-02")
-
-
-@pytest.fixture
-def books(ledger_url: str, tmp_path: Path) -> str:
-    """Two closed months, so that the second has opening balances."""
-    store_rules(ledger_url)
-    for period in MONTHS:
-        deliver(ledger_url, period, folder=tmp_path, rows=60)
-        assert close_directly(ledger_url, period).outcome is Outcome.POSTED
-    return ledger_url
 
 
 def exported(url: str, period: str, folder: Path, notation: str) -> Path:
@@ -38,8 +26,10 @@ def exported(url: str, period: str, folder: Path, notation: str) -> Path:
 
 
 @pytest.mark.parametrize("period", MONTHS)
-def test_beancount_accepts_the_month_and_ends_with_our_trial_balance(books: str, period: str, tmp_path: Path) -> None:
-    entries, errors, _ = loader.load_file(str(exported(books, period, tmp_path, "beancount")))
+def test_beancount_accepts_the_month_and_ends_with_our_trial_balance(
+    closed_url: str, period: str, tmp_path: Path
+) -> None:
+    entries, errors, _ = loader.load_file(str(exported(closed_url, period, tmp_path, "beancount")))
     assert errors == []
     assert len([entry for entry in entries if isinstance(entry, data.Transaction)]) == 60 + 1
     accounts = realization.realize(entries)
@@ -47,23 +37,23 @@ def test_beancount_accepts_the_month_and_ends_with_our_trial_balance(books: str,
         account.account.rsplit(":", 1)[1]: account.balance.get_currency_units("IDR").number
         for account in realization.iter_children(accounts, leaf_only=True)
     }
-    with connect(books) as connection:
+    with connect(closed_url) as connection:
         ours = rows(connection, "snapshot/trial_balance", period=period)
     assert theirs == {row["account_code"]: row["closing_balance"] for row in ours}
 
 
 @pytest.mark.parametrize("period", MONTHS)
 @pytest.mark.skipif(shutil.which("hledger") is None, reason="hledger is not installed")
-def test_hledger_accepts_the_month(books: str, period: str, tmp_path: Path) -> None:
-    file = exported(books, period, tmp_path, "hledger")
+def test_hledger_accepts_the_month(closed_url: str, period: str, tmp_path: Path) -> None:
+    file = exported(closed_url, period, tmp_path, "hledger")
     subprocess.run(["hledger", "-f", file, "check", "--strict"], check=True)  # noqa: S607
     changed = file.read_text().replace(".00 IDR =", ".01 IDR =", 1)
     file.write_text(changed)
     assert subprocess.run(["hledger", "-f", file, "check"], check=False, capture_output=True).returncode != 0  # noqa: S607
 
 
-def test_beancount_refuses_a_month_in_which_a_cent_moved(books: str, tmp_path: Path) -> None:
-    file = exported(books, "2024-01", tmp_path, "beancount")
+def test_beancount_refuses_a_month_in_which_a_cent_moved(closed_url: str, tmp_path: Path) -> None:
+    file = exported(closed_url, "2024-01", tmp_path, "beancount")
     lines = file.read_text().splitlines()
     last = max(number for number, line in enumerate(lines) if line.startswith("2024-02-01 balance"))
     amount = lines[last].split()[3]

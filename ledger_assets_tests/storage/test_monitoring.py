@@ -1,6 +1,5 @@
 """What is watched while a month is being staged (A13): the five views, and who may read them."""
 
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -11,29 +10,18 @@ import psycopg
 import pytest
 
 from ledger_assets.storage.batches import Batch
-from ledger_assets.storage.database import as_role, connect, create_database, with_database
-from ledger_assets.storage.migrations import migrate
+from ledger_assets.storage.database import as_role, connect
 from ledger_assets.storage.monitoring import QUESTIONS
 from ledger_assets.storage.reading import rows
 from ledger_assets_tests import scenario
 from ledger_assets_tests.disturbances import held, opened, stage_opened, waiting_backend
 from ledger_assets_tests.logins import superuser
 from ledger_assets_tests.scenario import FIRST_PERIOD as JANUARY
+from ledger_assets_tests.waiting import wait_until
 
 SECOND_WORKER = "SELECT FROM control.batch_worker WHERE worker_number = 2 FOR UPDATE"
 """Keeps worker 2 from being started, and with it those after it; worker 1 is written meanwhile."""
 DONE = "SELECT count(*) FROM control.batch_worker WHERE status = 'COMPLETED'"
-
-
-@pytest.fixture
-def oldest_url(postgres15: str) -> Iterator[str]:
-    """A migrated database on PostgreSQL 15."""
-    with connect(postgres15, autocommit=True) as connection:
-        create_database(connection, "watched")
-    migrate(with_database(postgres15, "watched"))
-    yield with_database(postgres15, "watched")
-    with connect(postgres15, autocommit=True) as connection:
-        connection.execute("DROP DATABASE watched WITH (FORCE)")
 
 
 @contextmanager
@@ -46,9 +34,7 @@ def staging(url: str, folder: Path) -> Iterator[Batch]:
         staged = pool.submit(stage_opened, url, batch)
         try:
             waiting_backend(url)
-            deadline = time.monotonic() + 60
-            while scenario.value_of(url, DONE) < 1 and time.monotonic() < deadline:
-                time.sleep(0.005)
+            wait_until(lambda: scenario.value_of(url, DONE) >= 1)
             yield batch
         finally:
             let_go()
@@ -108,6 +94,7 @@ def test_workers_slower_than_500_records_a_second(staged_url: str):
 
 
 def test_a_checkpoint_is_recent_for_five_minutes(staged_url: str):
+    scenario.execute(staged_url, "UPDATE control.batch_checkpoint SET recorded_at = now()")  # as if staged just now
     assert len(asked(staged_url)["recent_checkpoints"]) == 3
     older = "UPDATE control.batch_checkpoint SET recorded_at = now() - interval '301 seconds' WHERE worker_number = 1"
     scenario.execute(staged_url, older)

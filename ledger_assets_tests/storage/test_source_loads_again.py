@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -19,8 +18,8 @@ from ledger_assets.accounting.mapping import parse_mapping
 from ledger_assets.accounting.source_errors import LoadRefusedError, SourceFileError
 from ledger_assets.storage import source_files, source_loads
 from ledger_assets.storage.database import connect
-from ledger_assets.storage.migrations import migrate
 from ledger_assets.storage.source_loads import LoadResult, acknowledge_rejections, withdraw
+from ledger_assets_tests.disturbances import waiting_backend
 from ledger_assets_tests.storage.source_delivery import (
     BLOCK_BYTES,
     at_rows,
@@ -31,6 +30,7 @@ from ledger_assets_tests.storage.source_delivery import (
     rows_of,
     value_of,
 )
+from ledger_assets_tests.waiting import PATIENCE, wait_until
 
 
 @pytest.fixture(autouse=True)
@@ -127,7 +127,7 @@ from ledger_assets.storage.source_loads import ingest
 source_files._CSV_BLOCK_BYTES = 16_000
 with connect(sys.argv[1]) as connection:
     ingest(connection, Path(sys.argv[2]), period="2025-01", mapping=SourceMapping(), currency="IDR", loaded_by="child",
-           progress=lambda rows: print(rows, flush=True))
+           progress=lambda rows: (print(rows, flush=True), sys.stdin.readline()))
 """
 
 
@@ -135,29 +135,34 @@ with connect(sys.argv[1]) as connection:
 def test_killed_at_any_batch_it_leaves_nothing(
     ledger: psycopg.Connection, ledger_url: str, tmp_path: Path, after_batches: int
 ) -> None:
-    path = january(tmp_path, rows=20_000)
+    path = january(tmp_path, rows=4_000)
     ledger.commit()
     before = everything(ledger)
     ledger.commit()
-    child = subprocess.Popen([sys.executable, "-c", CHILD, ledger_url, str(path)], stdout=subprocess.PIPE, text=True)
+    child = subprocess.Popen(
+        [sys.executable, "-c", CHILD, ledger_url, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert child.stdin is not None
     assert child.stdout is not None
     with child:
         if after_batches == 0:
             _wait_until(lambda: value_of(ledger, LOCKS) > 0, ledger)
-        for _ in range(after_batches):
+        for _ in range(after_batches):  # it goes on when it is told to, so that it is not through before it is killed
             assert child.stdout.readline()
+            child.stdin.write("\n")
+            child.stdin.flush()
         os.kill(child.pid, signal.SIGKILL)
     _wait_until(lambda: value_of(ledger, LOCKS) == 0, ledger)
     assert everything(ledger) == before
-    assert load(ledger, path).accepted_count == 20_000
+    assert load(ledger, path).accepted_count == 4_000
 
 
 def _wait_until(happens: Callable[[], bool], ledger: psycopg.Connection) -> None:
-    deadline = time.monotonic() + 60
-    while not happens():
-        assert time.monotonic() < deadline
+    def asked_anew() -> bool:
         ledger.rollback()
-        time.sleep(0.01)
+        return happens()
+
+    wait_until(asked_anew)
 
 
 def test_a_fault_at_the_end_leaves_nothing(
@@ -302,11 +307,11 @@ def test_a_withdrawal_waits_for_readers_and_stops_nobody_else(
     with connect(ledger_url) as reader, ThreadPoolExecutor(1) as pool, connect(ledger_url) as other:
         seen = value_of(reader, "SELECT count(*) FROM source.txn_source WHERE period = '2025-01'")
         withdrawal = pool.submit(withdraw, other, result.load_id, reason="x", by="tester")
-        time.sleep(0.2)
+        waiting_backend(ledger_url)
         assert not withdrawal.done()
         assert value_of(reader, "SELECT count(*) FROM source.txn_source WHERE period = '2025-01'") == seen == 300
         reader.commit()
-        withdrawal.result(timeout=30)
+        withdrawal.result(timeout=PATIENCE)
     assert value_of(ledger, "SELECT count(*) FROM source.txn_source") == 0
 
 
@@ -323,9 +328,8 @@ def test_acknowledged_rejections_wait_for_nobody(ledger: psycopg.Connection, tmp
 
 
 @pytest.fixture
-def oldest(postgres15: str) -> Iterator[psycopg.Connection]:
-    migrate(postgres15)
-    with connect(postgres15) as connection:
+def oldest(oldest_url: str) -> Iterator[psycopg.Connection]:
+    with connect(oldest_url) as connection:
         yield connection
 
 

@@ -5,10 +5,9 @@ import multiprocessing
 from collections.abc import Callable
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
-from typing import Any, Final
+from typing import Any
 
-SECONDS_TO_END: Final = 120
-"""A child that takes longer hangs."""
+from ledger_assets_tests.waiting import PATIENCE
 
 
 def start(body: Callable[..., object], *arguments: object, **options: object) -> tuple[BaseProcess, Connection]:
@@ -23,16 +22,16 @@ def start(body: Callable[..., object], *arguments: object, **options: object) ->
 
 
 def end(child: BaseProcess, reports: Connection) -> tuple[list[Any], int | None]:
-    """Wait for it: what it reported, and its exit code."""
+    """Wait for it: what it reported, and its exit code. One that says nothing for PATIENCE seconds hangs."""
     words: list[Any] = []
     with contextlib.suppress(EOFError), reports:
-        while reports.poll(SECONDS_TO_END):
+        while reports.poll(PATIENCE):
             words.append(reports.recv())
-    child.join(SECONDS_TO_END)
+    child.join(PATIENCE)
     if child.is_alive():
         child.kill()
         child.join()
-        raise AssertionError(f"it hangs: no end after {SECONDS_TO_END} s; so far {words}")
+        raise AssertionError(f"it hangs: no end after {PATIENCE} s; so far {words}")
     return words, child.exitcode
 
 

@@ -16,6 +16,7 @@ from ledger_assets.storage.database import connect
 from ledger_assets.storage.server import EmbeddedServer
 from ledger_assets.storage.server_site import _binaries
 from ledger_assets_tests.conftest import make_home
+from ledger_assets_tests.waiting import PATIENCE
 
 DISK_MEGABYTES = 320
 BALLAST = "ballast"
@@ -171,7 +172,7 @@ def wait_until_up(home: Path) -> str:
     give_back(home)
     if (home / OFFSET).exists():
         set_clock(home, 0)
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + PATIENCE
     while True:
         try:
             return start(home)

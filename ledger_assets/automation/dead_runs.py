@@ -33,7 +33,9 @@ def tags_of_this_process() -> Mapping[str, str]:
 def end_dead_runs(instance: DagsterInstance) -> list[str]:
     """Record runs of this machine as failed whose process is not there any more; safe to repeat. Returns their ids."""
     filters = RunsFilter(statuses=[DagsterRunStatus.STARTED], tags={PLACE: _place()})
-    dead = [run for run in instance.get_runs(filters) if not _is_alive(run)]
+    # Re-executed in the UI, it hands its tags on to a run that Dagster has launched, and watches.
+    ours = [run for run in instance.get_runs(filters) if run.remote_job_origin is None and run.parent_run_id is None]
+    dead = [run for run in ours if not _is_alive(run)]
     for run in dead:
         instance.report_run_failed(run, f"its process {run.tags[PROCESS]} died; nothing is half posted: run it again")
     return [run.run_id for run in dead]

@@ -230,6 +230,13 @@ def test_a_close_whose_process_died_holds_nothing_up_and_is_told(
     assert found["details"]["detail"].startswith(f"its process {process.pid} died; nothing is half posted")
     (running,) = instance.get_runs(RunsFilter(statuses=[DagsterRunStatus.STARTED]))
     assert running.tags[PLACE] == "another machine"
+    (died,) = instance.get_runs(RunsFilter(statuses=[DagsterRunStatus.FAILURE]))
+    again = instance.create_run_for_job(  # by the UI, which hands the tags on
+        defs.resolve_job_def("month_close"), tags=died.tags, parent_run_id=died.run_id, root_run_id=died.run_id,
+        status=DagsterRunStatus.STARTED, run_config=QUIET,
+    )  # fmt: skip
+    assert end_dead_runs(instance) == []
+    assert instance.get_runs(RunsFilter(run_ids=[again.run_id]))[0].status == DagsterRunStatus.STARTED
 
 
 @op

@@ -182,7 +182,7 @@ def test_a_close_that_another_has_overtaken_is_told_to_nobody(
     assert told is not None, failure.step_failure_data.error
     assert "2024-01-MONTHEND: another run has taken it over (attempt 2, not 1; it is PROCESSING)" in told.description
     assert "ledger-assets status 2024-01" in told.description
-    assert tick(alerts.alert_on_runs, instance, ledger_url) == "1 new ended runs: 0 incidents noted, 0 over"
+    assert tick(alerts.alert_on_runs, instance, ledger_url) == "ended runs: 1 new; 0 incidents noted, 0 over"
     assert incidents(ledger_url) == []
 
 
@@ -224,7 +224,7 @@ def test_a_close_whose_process_died_holds_nothing_up_and_is_told(
     assert end_dead_runs(instance) == []
     process.kill()
     process.join()
-    assert tick(alerts.alert_on_runs, instance, ledger_url) == "1 new ended runs: 1 incidents noted, 0 over"
+    assert tick(alerts.alert_on_runs, instance, ledger_url) == "ended runs: 1 new; 1 incident noted, 0 over"
     (found,) = incidents(ledger_url)
     assert (found["kind"], found["title"]) == ("RUN_FAILED", "2024-01 month_close: the run failed")
     assert found["details"]["detail"].startswith(f"its process {process.pid} died; nothing is half posted")

@@ -1,4 +1,4 @@
-"""Apply sql/migrations/0024_maintenance.sql."""
+"""Apply sql/migrations/0024_repairs.sql."""
 
 from ledger_assets.storage.migrations import apply_file
 
@@ -7,4 +7,4 @@ down_revision = "0023"
 
 
 def upgrade() -> None:
-    apply_file("0024_maintenance")
+    apply_file("0024_repairs")

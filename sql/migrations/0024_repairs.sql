@@ -1,6 +1,6 @@
 -- What the nights of trying everything at once found.
 
--- As before (0019), with one of something told as one.
+-- What keeps a month from closing, as before (0019), with one of something told as one.
 CREATE OR REPLACE VIEW control.closing_obstacle AS
 SELECT control.month_to_book_in(u.period) AS period, 'UNPROCESSED_LOAD' AS kind, 'load ' || u.load_id AS subject,
        format('%s of %s, %s in no posted batch', l.file_name, u.period, CASE u.accepted_count WHEN 1 THEN '1 row' ELSE u.accepted_count || ' rows' END) AS detail,

@@ -91,22 +91,14 @@ def archive_due(
     """Archive everything that is no longer active, oldest month first; one that cannot go does not stop the others."""
     from ledger_assets.storage.archiving import archive_month  # noqa: PLC0415 (Polars takes its time)
 
+    archive = partial(archive_month, place, performed_by=performed_by, dry_run=dry_run)
     done = ArchivedMonths()
     for layer in layers:
         with connect(place.url) as connection:
             periods = due(connection, layer, active_months[layer])
         for period in periods:
             try:
-                done.months.append(
-                    archive_month(
-                        place,
-                        period,
-                        layer,
-                        active_months=active_months[layer],
-                        performed_by=performed_by,
-                        dry_run=dry_run,
-                    )
-                )
+                done.months.append(archive(period, layer, active_months=active_months[layer]))
             except LedgerError as fault:
                 done.problems.append(str(fault))
     return done
@@ -128,19 +120,11 @@ def archive_named(
     """
     from ledger_assets.storage.archiving import NothingToArchive, archive_month  # noqa: PLC0415 (likewise)
 
+    archive = partial(archive_month, place, performed_by=performed_by, dry_run=dry_run)
     done, faults = ArchivedMonths(), []
     for layer in layers:
         try:
-            done.months.append(
-                archive_month(
-                    place,
-                    period,
-                    layer,
-                    active_months=active_months[layer],
-                    performed_by=performed_by,
-                    dry_run=dry_run,
-                )
-            )
+            done.months.append(archive(period, layer, active_months=active_months[layer]))
         except LedgerError as fault:
             faults.append(fault)
     if not done.months:

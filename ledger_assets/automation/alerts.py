@@ -2,7 +2,8 @@
 
 Each looks at one source and opens incidents; none launches a run. How far each got is in the ledger's database: a
 sensor that dies repeats nothing and loses nothing, and `ledger-assets alerts --send` does the same from cron. Belongs
-here: when. Not here: what is noticed (run_incidents, storage/incidents), and how it is told (alerts/).
+here: when. Not here: what is noticed (run_, check_ and tick_incidents, storage/incidents), and how it is told
+(alerts/).
 """
 
 from collections.abc import Callable, Mapping
@@ -12,7 +13,7 @@ import psycopg
 from dagster import DagsterInstance, DefaultSensorStatus, SensorEvaluationContext, SkipReason, sensor
 
 from ledger_assets.accounting.counting import counted
-from ledger_assets.automation import run_incidents
+from ledger_assets.automation import check_incidents, run_incidents, tick_incidents
 from ledger_assets.resources import LedgerResource
 from ledger_assets.storage import incidents
 from ledger_assets.storage.database import in_transaction
@@ -31,11 +32,11 @@ LOOKS: Final[Mapping[str, tuple[str, Look]]] = {
     ),
     "checks": (
         "check evaluations",
-        lambda connection, instance, who: run_incidents.note_checks(connection, instance, performed_by=who),
+        lambda connection, instance, who: check_incidents.note_checks(connection, instance, performed_by=who),
     ),
     "ticks": (
         "failed ticks",
-        lambda connection, instance, who: run_incidents.note_ticks(connection, instance, performed_by=who),
+        lambda connection, instance, who: tick_incidents.note_ticks(connection, instance, performed_by=who),
     ),
 }
 """Source -> what it has, and how it is looked at."""

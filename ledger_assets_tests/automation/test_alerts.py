@@ -37,7 +37,7 @@ from dagster._core.workspace.context import WorkspaceProcessContext
 from dagster._daemon.sensor import execute_sensor_iteration
 from dagster._time import get_current_datetime
 
-from ledger_assets.automation import alerts, run_incidents
+from ledger_assets.automation import alerts, check_incidents, run_incidents
 from ledger_assets.automation.dead_runs import PLACE, PROCESS, end_dead_runs, tags_of_this_process
 from ledger_assets.definitions import defs
 from ledger_assets.resources import LedgerResource
@@ -383,7 +383,7 @@ def test_the_checks_of_a_run_that_goes_on_are_told_when_they_are_all_there(
     assert stored is not None
     assert stored.status == DagsterRunStatus.STARTED
     assert tick(alerts.alert_on_checks, instance, ledger_url) == "no new check evaluations"
-    monkeypatch.setattr(run_incidents, "SETTLED_AFTER", -1.0)
+    monkeypatch.setattr(check_incidents, "SETTLED_AFTER", -1.0)
     tick(alerts.alert_on_checks, instance, ledger_url)
     assert len(incidents(ledger_url)) == 1
 

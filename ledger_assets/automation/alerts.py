@@ -10,7 +10,14 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 import psycopg
-from dagster import DagsterInstance, DefaultSensorStatus, SensorEvaluationContext, SkipReason, sensor
+from dagster import (
+    DagsterInstance,
+    DefaultSensorStatus,
+    SensorDefinition,
+    SensorEvaluationContext,
+    SkipReason,
+    sensor,
+)
 
 from ledger_assets.accounting.counting import counted
 from ledger_assets.automation import check_incidents, run_incidents, tick_incidents
@@ -56,45 +63,38 @@ def look_at_everything(url: str, instance: DagsterInstance, *, performed_by: str
     return [look(url, instance, source, performed_by=performed_by) for source in LOOKS]
 
 
-@sensor(
-    minimum_interval_seconds=30,
-    default_status=DefaultSensorStatus.RUNNING,
-    description="Runs that failed, with all their failed gates as one incident; runs that succeeded end incidents.",
+def _watching(source: str, description: str, *, every: int = 30) -> SensorDefinition:
+    """A sensor that looks at a source, each so many seconds."""
+
+    @sensor(
+        name=f"alert_on_{source}",
+        minimum_interval_seconds=every,
+        default_status=DefaultSensorStatus.RUNNING,
+        description=description,
+    )
+    def looking(context: SensorEvaluationContext, ledger: LedgerResource) -> SkipReason:
+        return SkipReason(look(ledger.database_url, context.instance, source, performed_by=ledger.actor))
+
+    return looking
+
+
+# Runs of any door: a run-failure sensor of Dagster does not see those of the command line.
+alert_on_runs = _watching(
+    "runs", "Runs that failed, with all their failed gates as one incident; runs that succeeded end incidents."
 )
-def alert_on_runs(context: SensorEvaluationContext, ledger: LedgerResource) -> SkipReason:
-    """Runs of any door: a run-failure sensor of Dagster does not see those of the command line."""
-    return SkipReason(look(ledger.database_url, context.instance, "runs", performed_by=ledger.actor))
-
-
-@sensor(
-    minimum_interval_seconds=30,
-    default_status=DefaultSensorStatus.RUNNING,
-    description="Asset checks that warn, oldest first: they fail no run, so nothing else tells of them.",
+alert_on_checks = _watching(
+    "checks", "Asset checks that warn, oldest first: they fail no run, so nothing else tells of them."
 )
-def alert_on_checks(context: SensorEvaluationContext, ledger: LedgerResource) -> SkipReason:
-    """Check evaluations from where the last look ended."""
-    return SkipReason(look(ledger.database_url, context.instance, "checks", performed_by=ledger.actor))
-
-
-@sensor(
-    minimum_interval_seconds=60,
-    default_status=DefaultSensorStatus.RUNNING,
-    description="Sensors and schedules whose ticks fail, this one too: otherwise nobody sees that nobody watches.",
+alert_on_ticks = _watching(
+    "ticks",
+    "Sensors and schedules whose ticks fail, this one too: otherwise nobody sees that nobody watches.",
+    every=60,
 )
-def alert_on_ticks(context: SensorEvaluationContext, ledger: LedgerResource) -> SkipReason:
-    """Ticks of everything that ticks."""
-    return SkipReason(look(ledger.database_url, context.instance, "ticks", performed_by=ledger.actor))
-
-
-@sensor(
-    minimum_interval_seconds=30,
-    default_status=DefaultSensorStatus.RUNNING,
-    description="Rollbacks, reversals, reopenings and failed verifications, from the audit trail: by whatever door "
-    "they came. Workers that failed or are slow.",
+alert_on_operations = _watching(
+    "operations",
+    "Rollbacks, reversals, reopenings and failed verifications, from the audit trail: by whatever door they came. "
+    "Workers that failed or are slow.",
 )
-def alert_on_operations(context: SensorEvaluationContext, ledger: LedgerResource) -> SkipReason:
-    """The audit trail from where the last look ended, in the order of its chain."""
-    return SkipReason(look(ledger.database_url, context.instance, "operations", performed_by=ledger.actor))
 
 
 @sensor(

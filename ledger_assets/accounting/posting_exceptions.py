@@ -10,7 +10,7 @@ import polars as pl
 
 from ledger_assets.accounting.amounts import VARIABLES
 from ledger_assets.accounting.entry_amounts import NEGATIVE_AMOUNT, NO_AMOUNT, OUT_OF_BALANCE
-from ledger_assets.accounting.masking import NONE, UNLISTED
+from ledger_assets.accounting.masking import COMMON_CHANNELS, NONE, UNLISTED
 from ledger_assets.accounting.money import MINOR_PER_MAJOR, SCALE
 
 NO_TEMPLATE: Final = "NO_TEMPLATE"
@@ -38,7 +38,8 @@ def explain(transactions: pl.DataFrame, failed: pl.DataFrame, listed: Collection
     Args:
         transactions: all transactions, see `posting.TRANSACTIONS`.
         failed: one row per exception: `row` (UInt32, its position in the transactions), `reason`, `templates` (names).
-        listed: the types, products and channels that the rules name; others are not quoted, they may be anything.
+        listed: the types, products and channels that the rules name; others are not quoted, they may be anything,
+            but for common channels, as in the papers: rules that take any channel name none.
 
     Returns:
         `EXCEPTIONS` in the order of the transactions. `detail` names type, product, channel and day, the templates
@@ -58,7 +59,9 @@ def _detail(listed: Collection[str]) -> pl.Expr:
     return pl.format(
         "{} for type {}, product {}, channel {}, value date {}{}",
         wrong.str.replace("{templates}", pl.col("templates"), literal=True),
-        *(_code(name, listed) for name in ("txn_type", "product_code", "channel")),
+        _code("txn_type", listed),
+        _code("product_code", listed),
+        _code("channel", {*listed, *COMMON_CHANNELS}),
         pl.col("bank_value_date").dt.to_string("%Y-%m-%d"),
         pl.when(pl.col("reason").is_in([NO_TEMPLATE, AMBIGUOUS_TEMPLATE]))
         .then(pl.lit(""))

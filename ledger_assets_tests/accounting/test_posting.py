@@ -221,6 +221,8 @@ def test_the_remainder_line_takes_the_rounding_difference() -> None:
     ("changes", "reason", "words"),
     [
         ({"product_code": "NEW-001"}, "NO_TEMPLATE", ["PREMIUM", "product (not in the rules)", "2025-01-15"]),
+        ({"product_code": "NEW-001", "channel": "BROKER"}, "NO_TEMPLATE", ["(not in the rules), channel BROKER,"]),
+        ({"product_code": "NEW-001", "channel": "BUDI"}, "NO_TEMPLATE", ["channel (not in the rules)"]),
         ({"txn_type": "REFUND"}, "NO_TEMPLATE", ["type (not in the rules), product MOTOR-001", "no template"]),
         ({"bank_value_date": date(1899, 12, 31)}, "NO_TEMPLATE", ["1899-12-31"]),
         (

@@ -103,7 +103,7 @@ def _prepare_for_readers(context: AssetExecutionContext, ledger: LedgerResource)
     except psycopg.Error as fault:
         context.log.warning("the month is closed, but not prepared for quick queries: %s", fault)
         return f"no: {fault}"
-    return f"statistics and indexes of {workers} workers"
+    return f"statistics and indexes; workers: {workers}"
 
 
 def _certified(certificate: Issued | None) -> dict[str, MetadataValue | str]:

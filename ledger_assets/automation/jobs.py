@@ -24,5 +24,5 @@ month_close = define_asset_job(
     config=PartitionedConfig(
         partitions_def=MONTHS, run_config_for_partition_key_fn=lambda _: {}, tags_for_partition_key_fn=month_first
     ),
-    description="Close one month: rules and source checked, entries staged, gates, the commit, balances, report.",
+    description="Close one month: rules and source checked, entries staged, gates, the posting, balances, papers.",
 )

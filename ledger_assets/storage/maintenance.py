@@ -20,8 +20,8 @@ OWNER: Final = "ledger_owner"
 FULL_ENOUGH: Final = 50
 """An index whose leaf pages are less full, in percent, is built anew; one that is new has 90."""
 UNKNOWN_DENSITY: Final = (
-    "how full the indexes are was not looked at: it takes CREATE EXTENSION pgstattuple, "
-    "and GRANT pg_stat_scan_tables TO ledger_owner"
+    "how full the indexes are was not looked at: it takes the extension pgstattuple, which the embedded server has not "
+    "got (CREATE EXTENSION pgstattuple; GRANT pg_stat_scan_tables TO ledger_owner)"
 )
 
 

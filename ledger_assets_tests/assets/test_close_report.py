@@ -28,7 +28,7 @@ def test_the_report_of_a_closed_month(closed_month: ClosedMonth) -> None:
 
 def test_the_posted_rows_are_prepared_for_readers(closed_month: ClosedMonth) -> None:
     report = materialization(closed_month.first, "close_report").metadata
-    assert report["prepared_for_readers"].value == "statistics and indexes of 3 workers"
+    assert report["prepared_for_readers"].value == "statistics and indexes; workers: 3"
 
 
 def test_the_statements_and_figures_of_a_month_stand_in_its_metadata(closed_month: ClosedMonth) -> None:

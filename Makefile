@@ -58,6 +58,7 @@ torture: install
 lint: install
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
+	@$(BIN)/lint-imports --no-logo --no-cache
 
 types: install
 	@$(BIN)/mypy

@@ -15,6 +15,7 @@ import yaml
 from click.testing import CliRunner, Result
 from prometheus_client.parser import text_string_to_metric_families
 
+from ledger_assets import health
 from ledger_assets.cli import main
 from ledger_assets.settings import Settings
 from ledger_assets.storage import monitoring
@@ -94,8 +95,8 @@ def test_an_embedded_server_that_is_down_stays_down(run: Run, tmp_path: Path):
 
 
 def test_a_full_disk_is_told(closed_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(monitoring, "LEAST_FREE", 1 << 60)
-    found = monitoring.health(Settings(database_url=closed_url, home=tmp_path))
+    monkeypatch.setattr(health, "LEAST_FREE", 1 << 60)
+    found = health.health(Settings(database_url=closed_url, home=tmp_path))
     assert [finding.what for finding in found.findings if finding.ok is False] == ["disk"]
     assert not found.well
 

@@ -76,12 +76,11 @@ def changes_in(used: RuleSet, waiting: RuleSet, period: str | None) -> tuple[Cha
 
 def _changes(used: RuleSet, waiting: RuleSet, first: date, last: date) -> Iterator[Change]:
     before, then = _in_month(used, first, last), _in_month(waiting, first, last)
-    for key in sorted(before.keys() | then.keys()):
-        if before.get(key) == then.get(key):
-            continue
+    changed = {key for key in before.keys() | then.keys() if before.get(key) != then.get(key)}
+    for key in sorted(changed):
         if key in then:
             yield Change(then[key].name, _of(waiting, key).effective_from)
-        elif not any(code == key[0] for code, _ in then):  # else its successor is named
+        elif not any(code == key[0] for code, _ in changed & then.keys()):  # else its successor is named
             yield Change(f"{before[key].name}, which it takes out", None)
     if used.overrides != waiting.overrides:
         yield Change("account overrides", None)

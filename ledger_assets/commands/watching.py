@@ -16,7 +16,7 @@ def health(as_json: bool) -> None:
 
     Looks and changes nothing: an embedded server that is down stays down. Exit code 0: well. 1: something is not.
     """
-    from ledger_assets.storage.monitoring import health as look
+    from ledger_assets.health import health as look
 
     found = look(Settings.from_environment())
     if as_json:

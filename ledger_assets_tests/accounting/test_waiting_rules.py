@@ -46,6 +46,14 @@ def test_what_differs_in_a_month(waiting: RuleSet, period: str | None, named: li
     assert [change.what for change in changes_in(USED, waiting, period)] == named
 
 
+def test_a_version_that_goes_is_named_although_its_unchanged_successor_stays():
+    """The first half of the month would have no template any more."""
+    without_it = with_template(replace(PREMIUM, version=2, effective_from=TURN))
+    assert [change.what for change in changes_in(SUCCESSOR, without_it, "2024-03")] == [
+        f"{PREMIUM.name}, which it takes out"
+    ]
+
+
 @pytest.fixture
 def waiting() -> Callable[[str], WaitingVersion]:
     stored = datetime(2024, 3, 20, 9, 30, tzinfo=UTC)

@@ -78,7 +78,7 @@ def test_what_cannot_be_sent_is_shown_everywhere(
     result = run("alerts", "--send")
     assert result.exit_code == 1
     assert "Connection refused (will be tried again)" in result.stdout
-    assert "c0 failed after 1 tries" in run("alerts", JANUARY).stdout
+    assert "c0 failed after 1 try " in run("alerts", JANUARY).stdout
     health = run("health", "--json")
     findings = {one["what"]: one for one in json.loads(health.stdout)["findings"]}
     assert (health.exit_code, findings["alerts"]["ok"]) == (1, False)

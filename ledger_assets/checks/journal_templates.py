@@ -78,7 +78,7 @@ def rule_controls(ledger: LedgerResource) -> Iterator[AssetCheckResult]:
         warning_spec(
             ASSET,
             NO_VERSION_WAITS,
-            "No newer version of the rules in use waits for an approval that would change this month.",
+            "No newer version of the rules, which would change this month, waits for its approval.",
         )
     ],
 )

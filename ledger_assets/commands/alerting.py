@@ -135,8 +135,10 @@ def _row(incident: dict[str, Any]) -> dict[str, Any]:
 
 def _told(delivery: dict[str, Any]) -> str:
     what = delivery["channel"] if delivery["message"] == "OPENED" else f"{delivery['channel']} (over)"
-    tries = f" after {delivery['tries']} tries" if delivery["tries"] > 1 or delivery["status"] == "FAILED" else ""
-    return f"{what} {delivery['status'].lower().replace('_', ' ')}{tries}"
+    told = f"{what} {delivery['status'].lower().replace('_', ' ')}"
+    if delivery["tries"] == 1:
+        return f"{told} after 1 try" if delivery["status"] == "FAILED" else told
+    return f"{told} after {delivery['tries']} tries" if delivery["tries"] or delivery["status"] == "FAILED" else told
 
 
 @click.command("test-alert")

@@ -3,6 +3,7 @@
 Belongs here: running the job and reading what became of it. Not here: what a close does (assets/, checks/).
 """
 
+import os
 import time
 from typing import Any
 
@@ -12,7 +13,7 @@ from dagster._core.errors import DagsterUnknownPartitionError
 
 from ledger_assets.assets.close_report import NOT_CERTIFIED
 from ledger_assets.assets.preflight import PREFLIGHT, is_of_preflight
-from ledger_assets.automation.dead_runs import end_dead_runs, tags_of_this_process
+from ledger_assets.automation.dead_runs import end_dead_runs, tags_of_process
 from ledger_assets.close_result import CloseResult, Outcome
 from ledger_assets.definitions import defs
 from ledger_assets.settings import Settings
@@ -45,7 +46,7 @@ def close(settings: Settings, period: str, *, log_level: str = "CRITICAL") -> Cl
             run = job.execute_in_process(
                 partition_key=period,
                 instance=instance,
-                tags=dict(tags_of_this_process()),
+                tags=dict(tags_of_process(os.getpid())),
                 raise_on_error=False,
                 run_config={"loggers": {"console": {"config": {"log_level": log_level}}}},
             )

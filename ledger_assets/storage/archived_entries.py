@@ -1,13 +1,13 @@
 """What is asked of archived months, answered from their files: an entry, an account's lines, a transaction (E3).
 
 Nothing is believed before it is proven. A file has to have the SHA-256 that was recorded when its rows were dropped;
-the entries that are shown are proven against their seal once more, block by block. Transactions bear no seal. Whatever
-does not prove raises: there is no half answer.
+entries are proven against their seal once more: of one that is asked for its block, of what is searched every block,
+for what is missing was in one. Transactions bear no seal. Whatever does not prove raises: there is no half answer.
 
 Here: rows out of files, as the queries give them out of tables. Not here: what they mean (explaining).
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, timedelta
 from itertools import groupby
 from operator import itemgetter
@@ -21,7 +21,6 @@ from psycopg.types.json import Jsonb
 from ledger_assets.accounting.explanation import EntryName
 from ledger_assets.accounting.money import from_minor
 from ledger_assets.accounting.plain_text import Entry
-from ledger_assets.accounting.seal import ENTRIES_PER_BLOCK
 from ledger_assets.accounting.seal_differences import Rows
 from ledger_assets.accounting.verification import SealedBatch, check_chain, check_seal
 from ledger_assets.storage.archived_rows import (
@@ -32,7 +31,6 @@ from ledger_assets.storage.archived_rows import (
     read_strictly,
     standing,
     stored,
-    workers_of,
 )
 from ledger_assets.storage.entry_proofs import look_at_entry
 from ledger_assets.storage.reading import records
@@ -63,24 +61,37 @@ class _Strict(Verification):
             raise altered(where, problems)
         return rows
 
+    def begin(self) -> Mapping[str, SealedBatch]:
+        """Read the chain and what the seals are made with; every batch by its id. Raises ArchiveAltered."""
+        batches = {batch.batch_id: batch for batch in read_batches(self.connection)}
+        chain = read_chain(self.connection)
+        self.meanings = read_meanings(self.connection)
+        self.report.differences += check_chain(chain, batches)
+        self.require_proven(self.period or "the chain")
+        self.links = {link.batch_id: link.position for link in chain if link.event == "POSTED"}
+        return batches
+
     def month(self) -> Iterator[tuple[SealedBatch, Rows]]:
         """The posted rows of the month, worker by worker, each proven against its seal before it is given."""
-        batches, chain = read_batches(self.connection), read_chain(self.connection)
-        self.meanings = read_meanings(self.connection)
-        self.report.differences += check_chain(chain, {one.batch_id: one for one in batches})
-        for batch in batches:
-            if (batch.period, batch.state) != (self.period, "COMMITTED"):
-                continue
-            workers = read_workers(self.connection, batch.batch_id)
-            self.report.differences += check_seal(batch, workers)
-            dictionary = self.meanings.dictionary(batch.dictionary or "")
-            for worker in workers:
-                rows = self.rows_of(batch, worker, batch.batch_id) if worker.sealed_entries else None
-                if rows is not None:
-                    self._check_rows(batch, worker, rows, dictionary)
-                self.require_proven(batch.period)
-                if rows is not None:
+        for batch in self.begin().values():
+            if (batch.period, batch.state) == (self.period, "COMMITTED"):
+                for rows in self.whole(batch):
                     yield batch, rows
+
+    def whole(self, batch: SealedBatch, only: int | None = None) -> Iterator[Rows]:
+        """All rows of the workers of a batch, or of one worker: none is other than was sealed, and none is missing."""
+        workers = read_workers(self.connection, batch.batch_id)
+        self.report.differences += check_seal(batch, workers)
+        dictionary = self.meanings.dictionary(batch.dictionary or "")
+        for worker in workers:
+            if only is not None and worker.worker_number != only:
+                continue
+            rows = self.rows_of(batch, worker, batch.batch_id) if worker.sealed_entries else None
+            if rows is not None:
+                self._check_rows(batch, worker, rows, dictionary)
+            self.require_proven(batch.period)
+            if rows is not None:
+                yield rows
 
     def require_proven(self, what: str) -> None:
         """Raises ArchiveAltered for anything that was found."""
@@ -121,25 +132,30 @@ class Archive:
         return [line | delivered for line in found]
 
     def entry_numbers(self, period: str, batch_id: str, worker_number: int, txn_id: str) -> list[int]:
-        """The numbers of the entries that a worker made of a transaction."""
-        pair = workers_of(self._files(period, "LEDGER"))[batch_id, worker_number]
-        found = read_strictly(pair.headers, pl.col("source_id") == txn_id)["je_number"].sort().to_list()
-        for number in found:
-            self._proven(EntryName(period, number))
+        """The numbers of all entries that a worker made of a transaction: the whole worker is proven."""
+        looking = _Strict(self.connection, None, period, self.root)
+        batch = looking.begin()[batch_id]
+        found: list[int] = []
+        for rows in looking.whole(batch, worker_number):
+            found += rows.headers.filter(pl.col("source_id") == txn_id)["je_number"].sort().to_list()
+        self._note_seal(period, batch_id, looking.links[batch_id])
         return found
 
     def account_lines(self, period: str, account_id: int, first: int, page: int) -> list[dict[str, Any]]:
-        """The lines of an account as queries/account_lines gives them: at most `page`, from entry `first` on."""
-        pairs = workers_of(self._files(period, "LEDGER"))
+        """The lines of an account as queries/account_lines gives them: at most `page`, from entry `first` on.
+
+        Of each worker that is looked through everything is proven: a line that is missing would not be seen otherwise.
+        """
+        looking = _Strict(self.connection, None, period, self.root)
+        batches = looking.begin()
         found: list[dict[str, Any]] = []
         for worker in records(self.connection, "archive/worker_numbers", period=period, first=first):
-            wanted = (pl.col("account_id") == account_id) & (pl.col("je_number") >= first)
-            frame = read_strictly(pairs[worker["batch_id"], worker["worker_number"]].lines, wanted)
-            shown = frame.sort("je_number", "line_number").head(page - len(found))
-            blocks = (shown["je_number"] - worker["first_je_number"]) // ENTRIES_PER_BLOCK
-            for block in blocks.unique(maintain_order=True):
-                self._proven(EntryName(period, worker["first_je_number"] + block * ENTRIES_PER_BLOCK))
-            found += [{"batch_id": worker["batch_id"], **_amounts(line)} for line in shown.to_dicts()]
+            batch_id = worker["batch_id"]
+            for rows in looking.whole(batches[batch_id], worker["worker_number"]):
+                of_account = (pl.col("account_id") == account_id) & (pl.col("je_number") >= first)
+                shown = rows.lines.filter(of_account).sort("je_number", "line_number").head(page - len(found))
+                found += [{"batch_id": batch_id, **_amounts(line)} for line in shown.to_dicts()]
+            self._note_seal(period, batch_id, looking.links[batch_id])
             if len(found) == page:
                 break
         return found
@@ -170,8 +186,7 @@ class Archive:
         if proof is None or rows is None:
             raise ArchiveAltered(str(name), "no worker of its batch has its number", "run ledger-assets verify")
         link = proof["chain"]
-        for row in self._files(name.period, "LEDGER")[:1]:
-            self._note(row, f"against the seal of {link['batch_id']}, link {link['position']} of the chain")
+        self._note_seal(name.period, link["batch_id"], link["position"])
         (worker,) = [
             worker
             for worker in records(self.connection, "archive/worker_numbers", period=name.period, first=name.je_number)
@@ -214,6 +229,10 @@ class Archive:
     def _files(self, period: str | None, layer: str) -> Sequence[dict[str, Any]]:
         found = standing(self.connection, self.root, period)
         return [row for row in found if row["layer"] == layer and row["file_name"] is not None]
+
+    def _note_seal(self, period: str, batch_id: str, link: int) -> None:
+        for row in self._files(period, "LEDGER")[:1]:
+            self._note(row, f"against the seal of {batch_id}, link {link} of the chain")
 
     def _note(self, file: dict[str, Any], proven: str) -> None:
         self.read_from[ReadFrom(file["directory"], proven)] = None

@@ -14,7 +14,7 @@ import requests
 
 from ledger_assets.alerts.channels import AlertsFileError, Channel
 from ledger_assets.alerts.delivery import Round, _reason, send, send_due, send_tests
-from ledger_assets.alerts.message import Message
+from ledger_assets.alerts.message import Message, message_about
 from ledger_assets.settings import Settings
 from ledger_assets.storage.database import connect
 from ledger_assets.storage.incidents import claim_delivery, incidents, report_incident, resolve, retry_deliveries
@@ -281,6 +281,12 @@ def test_what_is_over_when_the_channel_works_again_wakes_nobody(ledger_url: str,
     with connect(ledger_url) as connection:
         resolve(connection, period=JANUARY, reason="run 7 succeeded")
     scenario.execute(ledger_url, DUE)
+    with connect(ledger_url) as connection:
+        due = claim_delivery(connection, [deliveries(ledger_url)[0]["channel"]])
+        connection.rollback()
+    assert due is not None
+    told = message_about(due, "")
+    assert all("run 7 succeeded. It could not be told before." in form for form in (told.html, told.markdown))
     assert [sending(channel(hook.url)).sent for _ in range(2)] == [1, 0]
     assert hook.titles == ["[RESOLVED] 2024-01: a gate failed"]
     assert hook.posts[0]["type"] == "success"

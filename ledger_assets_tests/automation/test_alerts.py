@@ -38,7 +38,7 @@ from dagster._daemon.sensor import execute_sensor_iteration
 from dagster._time import get_current_datetime
 
 from ledger_assets.automation import alerts, check_incidents, run_incidents
-from ledger_assets.automation.dead_runs import PLACE, PROCESS, end_dead_runs, tags_of_this_process
+from ledger_assets.automation.dead_runs import PLACE, PROCESS, end_dead_runs, tags_of_process
 from ledger_assets.definitions import defs
 from ledger_assets.resources import LedgerResource
 from ledger_assets.storage.database import connect
@@ -207,21 +207,23 @@ def test_what_the_posting_refuses_is_told_by_its_kind(ledger_url: str, instance:
 
 
 def test_a_close_whose_process_died_holds_nothing_up_and_is_told(
-    ledger_url: str, instance: DagsterInstance, tmp_path: Path
+    ledger_url: str, instance: DagsterInstance, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     """Dagster would take it for running for ever: the queue would stand still, and the sensor leave the month to it."""
     scenario.store_rules(ledger_url)
     scenario.deliver(ledger_url, JANUARY, folder=tmp_path)
-    process = multiprocessing.get_context("spawn").Process(target=time.sleep, args=(600,))
+    process = multiprocessing.get_context("spawn").Process(target=time.sleep, args=(600,), daemon=True)
     process.start()
-    tags = {**tags_of_this_process(), PROCESS: str(process.pid), "dagster/partition": JANUARY}
-    tags["ledger_assets/process_started"] = str(psutil.Process(process.pid).create_time())
+    tags = {**tags_of_process(process.pid), "dagster/partition": JANUARY}
     elsewhere = {**tags, PLACE: "another machine", PROCESS: "1"}
     for about in (tags, elsewhere):
         instance.create_run_for_job(
             defs.resolve_job_def("month_close"), tags=about, status=DagsterRunStatus.STARTED, run_config=QUIET
         )
     assert end_dead_runs(instance) == []
+    with monkeypatch.context() as meanwhile:
+        meanwhile.setattr(psutil, "PROCFS_PATH", str(_after_the_clock_was_set(tmp_path / "proc", process.pid)))
+        assert end_dead_runs(instance) == []
     process.kill()
     process.join()
     assert tick(alerts.alert_on_runs, instance, ledger_url) == "ended runs: 1 new; 1 incident noted, 0 over"
@@ -237,6 +239,16 @@ def test_a_close_whose_process_died_holds_nothing_up_and_is_told(
     )  # fmt: skip
     assert end_dead_runs(instance) == []
     assert instance.get_runs(RunsFilter(run_ids=[again.run_id]))[0].status == DagsterRunStatus.STARTED
+
+
+def _after_the_clock_was_set(proc: Path, number: int) -> Path:
+    """What Linux says of a process once somebody has set the clock an hour ahead: the machine started later."""
+    proc.mkdir()
+    started = int(psutil.boot_time())
+    told = Path("/proc/stat").read_text().replace(f"btime {started}", f"btime {started + 3600}")
+    (proc / "stat").write_text(told)
+    (proc / str(number)).symlink_to(f"/proc/{number}")
+    return proc
 
 
 @op

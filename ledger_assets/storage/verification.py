@@ -31,7 +31,7 @@ from ledger_assets.accounting.verification import (
 )
 from ledger_assets.storage.archive_findings import archive_findings
 from ledger_assets.storage.archived_rows import ArchivedWorker, ArchiveMissing, entries, standing, workers_of
-from ledger_assets.storage.database import connect, statement
+from ledger_assets.storage.database import in_transaction, statement
 from ledger_assets.storage.sealed_rows import Unreadable, leaf_name, read_rows, rows_from_source
 
 ROWS_NAMED = 200
@@ -74,9 +74,11 @@ def verify(
     `archive` is where the files of archived months lie. `instead` names files, by batch and worker, that are read in
     place of the tables: before those are dropped.
 
-    Never raises for what it finds or may not read: the report says so. Raises what `connect` raises.
+    Never raises for what it finds or may not read: the report says so. A lost connection is waited for, and everything
+    is read again (`in_transaction`, whose faults it raises).
     """
-    with connect(url, application_name="ledger-assets verify") as connection:
+
+    def look(connection: psycopg.Connection) -> Report:
         snapshot(connection)
         verification = Verification(connection, url, period, archive, instead)
         try:
@@ -86,7 +88,9 @@ def verify(
         except psycopg.ProgrammingError as refusal:  # it may not read, or what it reads is not there
             problem = str(refusal).splitlines()[0]
             verification.report.not_looked_at.append(Finding("seal", verification.report.scope, problem))
-    return verification.report
+        return verification.report
+
+    return in_transaction(url, look)
 
 
 def snapshot(connection: psycopg.Connection) -> None:

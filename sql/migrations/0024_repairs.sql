@@ -40,7 +40,7 @@ UPDATE control.incident_kind SET what_to_do = 'Nothing was posted. Do what the m
 -- Another run has taken the batch over: that is no fault of the one that is refused, and nothing is left for it to do.
 CREATE FUNCTION control.refuse_overtaken(b control.batch, the_attempt integer) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
-    IF b.attempt <> the_attempt THEN
+    IF b.attempt IS DISTINCT FROM the_attempt THEN
         RAISE EXCEPTION '%: another run has taken it over (attempt %, not %; it is %)', b.batch_id, b.attempt, the_attempt, b.state
             USING ERRCODE = 'LA006', HINT = format('nothing here: ledger-assets status %s shows what became of it, with --watch while it is being staged', b.period);
     END IF;

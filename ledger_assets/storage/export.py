@@ -19,6 +19,10 @@ class NotClosedError(LedgerError):
     """The month has no balances that an export could assert."""
 
 
+class MonthChanged(LedgerError):  # noqa: N818 - what happened
+    """The month's tables went into files, or came back, while they were read."""
+
+
 def export(
     connection: psycopg.Connection,
     period: str,
@@ -33,7 +37,8 @@ def export(
     The file is there completely or not at all, and not before the audit trail says that `performed_by` (None: the
     database's user) made it. The entries of an archived month are read from its files below `archive`, and proven.
 
-    Raises NotClosedError when the month has no balances, ArchiveMissing and ArchiveAltered when a file does not prove.
+    Raises NotClosedError when the month has no balances, ArchiveMissing and ArchiveAltered when a file does not prove,
+    and MonthChanged when not all posted entries were there to read.
     """
     connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")  # entries and balances of one moment
     with connection.cursor(row_factory=class_row(Balance)) as cursor:
@@ -42,6 +47,7 @@ def export(
         raise NotClosedError(period, "it has no balances", f"close it first: ledger-assets close {period}")
     archived = is_archived(connection, period)
     currency = connection.execute(statement("source/book_currency")).fetchone()
+    (posted,) = connection.execute(statement("export/posted_entries"), {"period": period}).fetchone() or (0,)
     written = 0
 
     def counted() -> Iterator[Entry]:
@@ -54,8 +60,9 @@ def export(
     try:
         with unfinished.open("w", encoding="utf-8") as output:
             output.writelines(FORMATS[notation](period, currency[0] if currency else "XXX", balances, counted()))
-    except LedgerError:
-        unfinished.unlink()
+        _require_all(period, written, posted)
+    except BaseException:
+        unfinished.unlink(missing_ok=True)
         raise
     connection.commit()  # the trail may have grown since that moment
     who = performed_by or connection.info.user
@@ -63,6 +70,13 @@ def export(
     connection.commit()
     unfinished.replace(file)
     return written
+
+
+def _require_all(period: str, written: int, posted: int) -> None:
+    """A table that went into files is not there any more, whatever state of the database a transaction sees."""
+    if written != posted:
+        problem = f"{written:,} of its {posted:,} posted entries were there to read"
+        raise MonthChanged(period, problem, "it was being archived or restored meanwhile: export it again")
 
 
 def _archived(connection: psycopg.Connection, root: Path | None, period: str) -> Iterator[Entry]:

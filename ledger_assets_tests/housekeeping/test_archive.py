@@ -4,6 +4,7 @@ from contextlib import closing
 from pathlib import Path
 
 import polars as pl
+import psycopg
 import pytest
 from dagster import AssetSelection
 
@@ -11,7 +12,7 @@ from ledger_assets.accounting.seal_proof import check_proof
 from ledger_assets.accounting.source_errors import LoadRefusedError
 from ledger_assets.storage import housekeeping, periods
 from ledger_assets.storage.archived_rows import ArchiveAltered
-from ledger_assets.storage.archives import archives, due
+from ledger_assets.storage.archives import archives, due, is_archived
 from ledger_assets.storage.archiving import archive_month, restore_month
 from ledger_assets.storage.batches import BatchStateError
 from ledger_assets.storage.certificate_findings import examine
@@ -19,7 +20,7 @@ from ledger_assets.storage.corrections import roll_back
 from ledger_assets.storage.database import connect
 from ledger_assets.storage.derived_batches import close_year, reverse_batch
 from ledger_assets.storage.entry_proofs import prove_entry
-from ledger_assets.storage.export import export
+from ledger_assets.storage.export import MonthChanged, export
 from ledger_assets_tests.disturbances import facts
 from ledger_assets_tests.housekeeping.conftest import APRIL, FEBRUARY, JANUARY, MARCH, Books, archived, findings
 from ledger_assets_tests.logins import batch_admin, superuser
@@ -172,6 +173,20 @@ def test_a_check_that_finds_no_file_says_so_and_not_that_the_balances_are_wrong(
     assert [check for check in run.get_asset_check_evaluations() if not check.passed] == []
     failed = [event.step_failure_data for event in run.all_events if event.is_step_failure]
     assert any(lines.name in str(failure.error) for failure in failed)
+
+
+def test_an_export_whose_month_is_archived_while_it_reads_is_refused_and_leaves_no_file(
+    books: Books, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def archived_meanwhile(connection: psycopg.Connection, period: str) -> bool:
+        there = is_archived(connection, period)
+        archived(books, period)
+        return there
+
+    monkeypatch.setattr("ledger_assets.storage.export.is_archived", archived_meanwhile)
+    with connect(books.url) as connection, pytest.raises(MonthChanged, match="2024-03: 0 of its"):
+        export(connection, MARCH, tmp_path / "march", notation="hledger", archive=books.archive)
+    assert list(tmp_path.glob("march*")) == []
 
 
 @pytest.mark.parametrize("notation", ["hledger", "beancount"])

@@ -23,7 +23,8 @@ from ledger_assets.accounting.source_values import Notation, as_amount, as_day, 
 from ledger_assets.storage.source_files import read
 from ledger_assets_tests.fuzzing import books
 
-FOLDER: Final = Path(tempfile.mkdtemp(prefix="ledger-fuzz-"))
+_GONE_AT_THE_END: Final = tempfile.TemporaryDirectory(prefix="ledger-fuzz-")
+FOLDER: Final = Path(_GONE_AT_THE_END.name)
 ROW: Final[Row] = {
     name: {"text": "AGENCY", "amount": 12_345, "date": date(2025, 1, 2)}[kind] for name, kind in FIELDS.items()
 }

